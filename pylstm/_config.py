@@ -1,0 +1,109 @@
+"""Which compiled kernels run, on how many threads, and the report of it."""
+
+import importlib
+import os
+import platform
+import sys
+
+import joblib
+import numpy as np
+import sklearn
+
+from . import _core as _baseline
+from ._version import __version__
+
+# Instruction set -> compiled module, from the least to the most demanding.
+_MODULES = {"baseline": "_core", "avx2": "_core_avx2", "avx512": "_core_avx512"}
+
+
+def available_instruction_sets():
+    """Names of the instruction sets that this build has kernels for and this processor supports."""
+    available = []
+    for level, (name, module) in enumerate(_MODULES.items()):
+        built = name == "baseline" or importlib.util.find_spec(f"{__package__}.{module}")
+        if built and level <= _baseline.supported_level():
+            available.append(name)
+    return available
+
+
+def _choose_kernels():
+    """The best available kernels, or those the environment variable PYLSTM_ISA names."""
+    available = available_instruction_sets()
+    name = os.environ.get("PYLSTM_ISA") or available[-1]
+    if name not in available:
+        raise ImportError(
+            f"PYLSTM_ISA={name!r}, but the instruction sets available here are {available}; "
+            "unset it to let pylstm choose."
+        )
+    return name, importlib.import_module(f".{_MODULES[name]}", __package__)
+
+
+instruction_set, kernels = _choose_kernels()
+
+
+def effective_n_threads(n_jobs=None):
+    """Number of threads that a call with `n_jobs` runs on.
+
+    Parameters
+    ----------
+    n_jobs : int or None, default=None
+        None: the smaller of OpenMP's maximum (which `OMP_NUM_THREADS` and threadpoolctl set) and the
+        number of CPUs that joblib counts (container limits included). A positive number: that many.
+        A negative one: all of the former but ``-n_jobs - 1``.
+
+    Returns
+    -------
+    n_threads : int
+        At least 1; 1 in a build without OpenMP, and in a process forked from one that had run several
+        threads, where OpenMP cannot be used safely.
+
+    Raises
+    ------
+    ValueError
+        If `n_jobs` is 0.
+
+    Examples
+    --------
+    >>> from pylstm.core import effective_n_threads
+    >>> effective_n_threads(1)
+    1
+    """
+    if n_jobs == 0:
+        raise ValueError("n_jobs=0 has no meaning; use None for all CPUs or a number of threads.")
+    if not kernels.has_openmp():
+        return 1
+    if n_jobs is None or n_jobs < 0:
+        n_threads = min(kernels.max_threads(), joblib.cpu_count())
+        if n_jobs is not None:
+            n_threads = max(1, n_threads + 1 + n_jobs)
+    else:
+        n_threads = n_jobs
+    return kernels.thread_count(n_threads)
+
+
+def config():
+    """What `show_config` prints, as a dict of names and values."""
+    return {
+        "pylstm": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scikit-learn": sklearn.__version__,
+        "platform": f"{sys.platform} {platform.machine()}",
+        "instruction set": f"{instruction_set} ({kernels.compiled_for()})",
+        "available": ", ".join(available_instruction_sets()),
+        "OpenMP": "yes" if kernels.has_openmp() else "no: built without it, runs on one thread",
+        "threads": effective_n_threads(),
+    }
+
+
+def show_config():
+    """Print versions, the instruction set in use, OpenMP and the number of threads.
+
+    Examples
+    --------
+    >>> import pylstm
+    >>> pylstm.show_config()  # doctest: +ELLIPSIS
+    pylstm ...
+    """
+    for name, value in config().items():
+        print(f"{name:<16} {value}")

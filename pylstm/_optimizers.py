@@ -1,0 +1,96 @@
+"""Optimisers: their settings and their state. The updates themselves are compiled, in `_core.pyx`."""
+
+import numpy as np
+
+
+class _Optimizer:
+    """State that a training pass reads and writes.
+
+    Attributes
+    ----------
+    moments : ndarray of shape (n_moments, n_params)
+        Running averages of the gradient, in the dtype of the parameters.
+    n_steps : int
+        Updates made so far.
+    learning_rate : float
+        May be changed between passes.
+    """
+
+    def __init__(self, n_params, dtype, learning_rate):
+        self.learning_rate = learning_rate
+        self.moments = np.zeros((self._n_moments, n_params), dtype=dtype)
+        self.n_steps = 0
+
+
+class Adam(_Optimizer):
+    """Adam (Kingma & Ba 2015, algorithm 1).
+
+    Parameters
+    ----------
+    n_params : int
+        Length of the flat parameter vector.
+    dtype : {numpy.float32, numpy.float64}
+        Its dtype.
+    learning_rate : float, default=0.001
+        Step size.
+    beta_1, beta_2 : float in [0, 1), default=0.9, 0.999
+        Decay of the running averages of the gradient and of its square.
+    epsilon : float, default=1e-8
+        Added to the root of the second moment.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pylstm.core import Adam
+    >>> Adam(10, np.float32, learning_rate=0.01).n_steps
+    0
+    """
+
+    _n_moments = 2
+
+    def __init__(
+        self, n_params, dtype, *, learning_rate=1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8
+    ):
+        super().__init__(n_params, dtype, learning_rate)
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+
+    def _settings(self):
+        """(adam, beta_1, beta_2, epsilon, momentum, nesterov), as the compiled update takes them."""
+        return True, self.beta_1, self.beta_2, self.epsilon, 0.0, False
+
+
+class SGD(_Optimizer):
+    """Stochastic gradient descent with momentum (Sutskever et al. 2013).
+
+    Parameters
+    ----------
+    n_params : int
+        Length of the flat parameter vector.
+    dtype : {numpy.float32, numpy.float64}
+        Its dtype.
+    learning_rate : float, default=0.001
+        Step size.
+    momentum : float in [0, 1), default=0.9
+        Share of the last update that is kept.
+    nesterov : bool, default=True
+        Whether to use Nesterov's momentum.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pylstm.core import SGD
+    >>> SGD(10, np.float64, momentum=0.0).moments.shape
+    (1, 10)
+    """
+
+    _n_moments = 1
+
+    def __init__(self, n_params, dtype, *, learning_rate=1e-3, momentum=0.9, nesterov=True):
+        super().__init__(n_params, dtype, learning_rate)
+        self.momentum = momentum
+        self.nesterov = nesterov
+
+    def _settings(self):
+        return False, 0.0, 0.0, 0.0, self.momentum, self.nesterov

@@ -1,0 +1,114 @@
+/* Register-tiled matrix products: the machinery under `_core.pyx`, which calls `product`.
+ *
+ *     C[m, v] = init[m, v] + sum over segments and k of A[m, k] * B[k, v]
+ *
+ * B is a panel of one to four registers in width, its rows b_row apart. M rows of C are computed at a
+ * time: the M x width accumulators stay in registers over the whole sum, each B register is loaded
+ * once per tile and row k, each A value is broadcast. The sum runs over n_segments stretches of k,
+ * each K long, a_segment and b_segment apart (one stretch for a plain product; one per hidden tile
+ * or per time step where the operands are stored in those pieces). All strides count elements.
+ *
+ * Every C[m, v] is one chain of multiply-adds in the order of k, whatever tile it lies in: a sample's
+ * result has the same bits in any batch.
+ *
+ * This file is included twice, once for each type, with REAL, VEC, LANES and NAME(x) defined.
+ */
+
+/* Rows per tile for a panel of 1, 2, 3 and 4 registers: M * width accumulators, and the B registers. */
+#ifndef PYLSTM_TILE_ROWS
+#  define PYLSTM_TILE_ROWS
+#  if VEC_REGISTERS >= 32
+#    define MAX_TILE_ROWS 8
+static const int TILE_ROWS[5] = {0, 8, 8, 7, 6};
+#  else
+#    define MAX_TILE_ROWS 8
+static const int TILE_ROWS[5] = {0, 8, 6, 4, 3};
+#  endif
+#  if defined(__clang__)
+#    define UNROLL _Pragma("clang loop unroll(full)")
+#  elif defined(__GNUC__)
+#    define UNROLL _Pragma("GCC unroll 8")
+#  else
+#    define UNROLL
+#  endif
+#endif
+
+/* One tile; M and W are constants where it is inlined, so its loops over them unroll into registers. */
+SIMD_INLINE void NAME(tile)(const int M, const int W, ptrdiff_t n_segments, ptrdiff_t K,
+                            const REAL *A, ptrdiff_t a_row, ptrdiff_t a_col, ptrdiff_t a_segment,
+                            const REAL *B, ptrdiff_t b_row, ptrdiff_t b_segment,
+                            const REAL *init, ptrdiff_t init_row, REAL *C, ptrdiff_t c_row)
+{
+    VEC acc[MAX_TILE_ROWS][4];
+    UNROLL for (int m = 0; m < M; m++)
+        UNROLL for (int w = 0; w < W; w++)
+            acc[m][w] = init ? ((const VEC *)(init + m * init_row))[w] : (VEC){0};
+
+    for (ptrdiff_t segment = 0; segment < n_segments; segment++) {
+        const REAL *a = A + segment * a_segment;
+        const REAL *b = B + segment * b_segment;
+        for (ptrdiff_t k = 0; k < K; k++, a += a_col, b += b_row) {
+            VEC panel[4];
+            UNROLL for (int w = 0; w < W; w++)
+                panel[w] = ((const VEC *)b)[w];
+            UNROLL for (int m = 0; m < M; m++)
+                UNROLL for (int w = 0; w < W; w++)
+                    acc[m][w] += a[m * a_row] * panel[w];
+        }
+    }
+
+    UNROLL for (int m = 0; m < M; m++)
+        UNROLL for (int w = 0; w < W; w++)
+            ((VEC *)(C + m * c_row))[w] = acc[m][w];
+}
+
+/* The tile for every M up to TILE_ROWS[W]; what lies above it is never asked for. */
+#define TILE(M_, W_)                                                                              \
+    case M_:                                                                                      \
+        if (M_ <= TILE_ROWS[W_])                                                                  \
+            NAME(tile)(M_, W_, n_segments, K, A, a_row, a_col, a_segment, B, b_row, b_segment,    \
+                       init, init_row, C, c_row);                                                 \
+        break;
+
+#define TILES(W_)                                                                                 \
+    static void NAME(tile##W_)(ptrdiff_t M, ptrdiff_t n_segments, ptrdiff_t K,                    \
+                               const REAL *A, ptrdiff_t a_row, ptrdiff_t a_col,                   \
+                               ptrdiff_t a_segment, const REAL *B, ptrdiff_t b_row,               \
+                               ptrdiff_t b_segment, const REAL *init, ptrdiff_t init_row,         \
+                               REAL *C, ptrdiff_t c_row)                                          \
+    {                                                                                             \
+        switch (M) {                                                                              \
+            TILE(1, W_) TILE(2, W_) TILE(3, W_) TILE(4, W_)                                       \
+            TILE(5, W_) TILE(6, W_) TILE(7, W_) TILE(8, W_)                                       \
+        }                                                                                         \
+    }
+
+TILES(1)
+TILES(2)
+TILES(3)
+TILES(4)
+
+static void NAME(product)(ptrdiff_t width, ptrdiff_t M, ptrdiff_t n_segments, ptrdiff_t K,
+                          const REAL *A, ptrdiff_t a_row, ptrdiff_t a_col, ptrdiff_t a_segment,
+                          const REAL *B, ptrdiff_t b_row, ptrdiff_t b_segment,
+                          const REAL *init, ptrdiff_t init_row, REAL *C, ptrdiff_t c_row)
+{
+    /* Tiles of nearly equal height: 32 rows in six tiles of 5 and 6 rows, not five of 6 and one of 2. */
+    const ptrdiff_t n_tiles = (M + TILE_ROWS[width] - 1) / TILE_ROWS[width];
+    for (ptrdiff_t tile = 0; tile < n_tiles; tile++) {
+        const ptrdiff_t start = tile * M / n_tiles;
+        const ptrdiff_t rows = (tile + 1) * M / n_tiles - start;
+        const REAL *a = A + start * a_row;
+        const REAL *from = init ? init + start * init_row : NULL;
+        REAL *c = C + start * c_row;
+        switch (width) {
+            case 1: NAME(tile1)(rows, n_segments, K, a, a_row, a_col, a_segment, B, b_row, b_segment, from, init_row, c, c_row); break;
+            case 2: NAME(tile2)(rows, n_segments, K, a, a_row, a_col, a_segment, B, b_row, b_segment, from, init_row, c, c_row); break;
+            case 3: NAME(tile3)(rows, n_segments, K, a, a_row, a_col, a_segment, B, b_row, b_segment, from, init_row, c, c_row); break;
+            default: NAME(tile4)(rows, n_segments, K, a, a_row, a_col, a_segment, B, b_row, b_segment, from, init_row, c, c_row); break;
+        }
+    }
+}
+
+#undef TILE
+#undef TILES

@@ -1,0 +1,115 @@
+/* What the kernels ask of the process they run in: the processor's instruction sets, the process that
+ * opened an OpenMP region, and Ctrl-C. */
+#ifndef PYLSTM_RUNTIME_H
+#define PYLSTM_RUNTIME_H
+
+#include <Python.h>
+#include <time.h>
+
+#ifdef _OPENMP
+#  include <omp.h>
+#  define COMPILED_WITH_OPENMP 1
+#else
+#  define COMPILED_WITH_OPENMP 0
+static int omp_get_max_threads(void) { return 1; }
+static int omp_get_thread_num(void) { return 0; }
+#endif
+
+#ifdef _WIN32
+#  include <process.h>
+#  define current_process() ((long)_getpid())
+#else
+#  include <unistd.h>
+#  define current_process() ((long)getpid())
+#endif
+
+/* Names the instruction set this file was compiled for. */
+#if defined(PYLSTM_SCALAR) || !(defined(__GNUC__) || defined(__clang__))
+#  define COMPILED_FOR "scalar"
+#elif defined(__AVX512F__)
+#  define COMPILED_FOR "avx512"
+#elif defined(__AVX2__)
+#  define COMPILED_FOR "avx2"
+#elif defined(__aarch64__)
+#  define COMPILED_FOR "neon"
+#elif defined(__SSE2__)
+#  define COMPILED_FOR "sse2"
+#else
+#  define COMPILED_FOR "generic"
+#endif
+
+/* The instruction set level that processor and operating system support: 0 baseline, 1 AVX2 + FMA,
+ * 2 AVX-512 (F, DQ, BW, VL). */
+static int processor_level(void)
+{
+#if (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+        return 0;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")
+        && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+        return 2;
+    return 1;
+#else
+    return 0;
+#endif
+}
+
+/* A process forked after its parent ran threads inherits the OpenMP runtime's memory of a team whose
+ * threads do not exist; waiting for them would hang. So the process that first runs several threads is
+ * remembered, and its children run on one. */
+static long threaded_process = 0;
+
+static int safe_thread_count(int n_threads)
+{
+    if (threaded_process != 0 && threaded_process != current_process())
+        return 1;
+    if (n_threads > 1)
+        threaded_process = current_process();
+    return n_threads;
+}
+
+/* Ctrl-C while the GIL is released. The thread that called from Python asks the interpreter, at most
+ * every INTERRUPT_INTERVAL; on KeyboardInterrupt (left set for the caller to raise) it tells the others. */
+#define INTERRUPT_INTERVAL 0.05
+
+typedef struct {
+    int stop;
+    double next_look;
+} Interrupt;
+
+static double monotonic_seconds(void)
+{
+#ifdef _WIN32
+    return (double)clock() / CLOCKS_PER_SEC;
+#else
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+#endif
+}
+
+#if defined(__GNUC__) || defined(__clang__)
+#  define READ_FLAG(flag) __atomic_load_n(&(flag), __ATOMIC_RELAXED)
+#  define SET_FLAG(flag) __atomic_store_n(&(flag), 1, __ATOMIC_RELAXED)
+#else
+#  define READ_FLAG(flag) (*(volatile int *)&(flag))
+#  define SET_FLAG(flag) (*(volatile int *)&(flag) = 1)
+#endif
+
+static int interrupted(Interrupt *state)
+{
+    if (omp_get_thread_num() == 0 && !READ_FLAG(state->stop)) {
+        const double now = monotonic_seconds();
+        if (now >= state->next_look) {
+            PyGILState_STATE gil = PyGILState_Ensure();
+            if (PyErr_CheckSignals() != 0)
+                SET_FLAG(state->stop);
+            PyGILState_Release(gil);
+            state->next_look = now + INTERRUPT_INTERVAL;
+        }
+    }
+    return READ_FLAG(state->stop);
+}
+
+#endif
