@@ -1,8 +1,8 @@
 """Extension modules of pylstm; everything else is declared in pyproject.toml.
 
-`pylstm/_core.pyx` is compiled once for the baseline of the platform and, on x86-64, once more for each
-instruction set worth having; `pylstm/_config.py` picks one at import. OpenMP is used if a small program
-with it compiles and links; without it the package works, on one thread.
+`pylstm/_core.pyx` is compiled once for the baseline of the platform and, on x86-64, once more for
+each instruction set worth having; `pylstm/_config.py` picks one at import. OpenMP is used if a
+small program with it compiles and links; without it the package works, on one thread.
 """
 
 import os
@@ -25,8 +25,8 @@ DIRECTIVES = {
     "cdivision": True,
 }
 
-# Only what the kernels need of -ffast-math: no errno and no traps from sqrt and comparisons. NaN and
-# infinity keep their meaning.
+# Only what the kernels need of -ffast-math: no errno and no traps from sqrt and comparisons. NaN
+# and infinity keep their meaning.
 GCC_FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-g0"]
 MSVC_FLAGS = ["/O2"]
 

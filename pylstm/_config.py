@@ -47,15 +47,15 @@ def effective_n_threads(n_jobs=None):
     Parameters
     ----------
     n_jobs : int or None, default=None
-        None: the smaller of OpenMP's maximum (which `OMP_NUM_THREADS` and threadpoolctl set) and the
-        number of CPUs that joblib counts (container limits included). A positive number: that many.
-        A negative one: all of the former but ``-n_jobs - 1``.
+        None: the smaller of OpenMP's maximum (which `OMP_NUM_THREADS` and threadpoolctl set) and
+        the number of CPUs that joblib counts (container limits included). A positive number: that
+        many. A negative one: all of the former but ``-n_jobs - 1``.
 
     Returns
     -------
     n_threads : int
-        At least 1; 1 in a build without OpenMP, and in a process forked from one that had run several
-        threads, where OpenMP cannot be used safely.
+        At least 1; 1 in a build without OpenMP, and in a process forked from one that had run
+        several threads, where OpenMP cannot be used safely.
 
     Raises
     ------

@@ -238,7 +238,7 @@ cdef enum:
 cdef struct Layer:
     Py_ssize_t n_in             # inputs: features, or hidden units of the layer below
     Py_ssize_t in_pad           # n_in padded to whole registers
-    Py_ssize_t row              # length of an [x_t, h_{t-1}] row: in_pad + Hp; x is right-aligned before h
+    Py_ssize_t row              # length of an [x_t, h_{t-1}] row, in_pad + Hp; x right-aligned before h
     # in the flat parameter vector
     Py_ssize_t W                # (n_in, 4H)
     Py_ssize_t U                # (H, 4H)
@@ -380,8 +380,8 @@ cdef Py_ssize_t n_slots_of(const Net* net, Py_ssize_t n_samples) noexcept nogil:
     return min(n_blocks_of(net, n_samples), MAX_SLOTS)
 
 
-def aligned_zeros(Py_ssize_t n_rows, Py_ssize_t n_columns, dtype):
-    """Zeros of shape (n_rows, n_columns), each row starting on a cache line (n_columns is a multiple)."""
+cdef aligned_zeros(Py_ssize_t n_rows, Py_ssize_t n_columns, dtype):
+    """Zeros of shape (n_rows, n_columns) on cache lines, rows and all (n_columns is padded)."""
     cdef Py_ssize_t itemsize = np.dtype(dtype).itemsize
     raw = np.zeros(n_rows * n_columns + CACHE_LINE // itemsize, dtype=dtype)
     cdef uintptr_t address = raw.__array_interface__["data"][0]
@@ -621,7 +621,7 @@ cdef void backward_layer(
     """BPTT of one layer: dh_T and dc_T are in net.dh and net.dc, and dh_0 and dc_0 will be.
 
     `from_above`: each step's output has a gradient of its own, in net.d_above.
-    `to_below`: each step's input gets its gradient, in net.d_above (step t is read before it is written).
+    `to_below`: each step's input gets its gradient, in net.d_above (read before it is overwritten).
     """
     cdef const Layer* layer = &net.layers[index]
     cdef Py_ssize_t L = net.lanes, Hp = net.H_pad, B = net.block, t, tile, s, j, n_steps = 0
@@ -690,7 +690,7 @@ cdef double squared_error(
     const Net* net, const real[:, ::1] y, const real[::1] weight, double total_weight,
     const int64_t* order, Py_ssize_t start, Py_ssize_t n, real* arena,
 ) noexcept nogil:
-    """Half the weighted mean of (y_hat - y)^2 over samples and outputs; dy = weight * (y_hat - y) / mean."""
+    """Half the weighted mean of (y_hat - y)^2 over samples and outputs, and its gradient dy."""
     cdef const real* y_hat = arena + net.y
     cdef real* dy = arena + net.dy
     cdef double loss = 0, residual, share
@@ -1017,7 +1017,7 @@ cdef void sgd_update(
     real* params, const real* gradient, real scale, real* velocity, Py_ssize_t n,
     double learning_rate, double momentum, bint nesterov,
 ) noexcept nogil:
-    """Stochastic gradient descent with momentum, Nesterov's (in the form of Sutskever et al. 2013) if asked.
+    """Stochastic gradient descent with momentum, or Nesterov's (as Sutskever et al. 2013 write it).
 
     v = momentum v - learning_rate g;   params += v, or momentum v - learning_rate g with Nesterov
     """
@@ -1078,8 +1078,8 @@ def train(
     """One pass over `order` in batches, updating params and moments; return (mean loss, n_steps).
 
     A batch: gradient, clipping to max_grad_norm (if > 0), update by Adam (moments (2, n_params)) or SGD
-    (moments (1, n_params)). A batch whose loss or gradient is not finite ends the pass before its update,
-    and the loss returned is nan. n_steps counts the updates, those of earlier passes included.
+    (moments (1, n_params)). A batch whose loss or gradient is not finite ends the pass before its
+    update, and the loss returned is nan. n_steps counts the updates, those of earlier passes included.
     """
     cdef Plan plan = Plan(X.shape[2], hidden_size, num_layers, y.shape[1], X.shape[1],
                           sizeof(real), True)

@@ -1,4 +1,4 @@
-"""Optimisers: their settings and their state. The updates themselves are compiled, in `_core.pyx`."""
+"""Optimisers: their settings and their state. The updates are compiled, in `_core.pyx`."""
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class Adam(_Optimizer):
         self.epsilon = epsilon
 
     def _settings(self):
-        """(adam, beta_1, beta_2, epsilon, momentum, nesterov), as the compiled update takes them."""
+        """(adam, beta_1, beta_2, epsilon, momentum, nesterov), as `_core.train` takes them."""
         return True, self.beta_1, self.beta_2, self.epsilon, 0.0, False
 
 

@@ -113,24 +113,35 @@ SIMD_INLINE vec_d clamp_d(vec_d x, double limit) { return CLAMP_D(x, splat_d(-li
 #define ROUND_F 12582912.0f
 #define ROUND_D 6755399441055744.0
 
-/* expm1(r) for the reduced argument and 2^n; exp = p * s + s, expm1 = p * s + (s - 1). */
-SIMD_INLINE vec_f reduced_expm1_f(vec_f x, vec_f *two_to_n)
+/* p * 2^n. With AVX-512 one instruction; else n, still in the low bits of `shifted`, becomes the exponent. */
+#if PYLSTM_VECTOR && defined(__AVX512F__)
+#  define SCALE_F(p, n, shifted) ((vec_f)_mm512_scalef_ps((__m512)(p), (__m512)(n)))
+#  define SCALE_D(p, n, shifted) ((vec_d)_mm512_scalef_pd((__m512d)(p), (__m512d)(n)))
+#else
+#  define SCALE_F(p, n, shifted) ((p) * AS_VEC_F((AS_BITS_F(shifted) << 23) + 0x3f800000))
+#  define SCALE_D(p, n, shifted) ((p) * AS_VEC_D((AS_BITS_D(shifted) << 52) + 0x3ff0000000000000LL))
+#endif
+
+/* x - n ln2. Where multiply-add rounds once, float32's ln2 is good enough (|n| < 126); otherwise, and in
+ * float64, ln2 comes in two parts, of which the first is short enough for n times it to be exact. */
+#if defined(__FMA__) || defined(__aarch64__)
+#  define REDUCE_F(x, n) ((x) - (n) * 0.693147182f)
+#else
+#  define REDUCE_F(x, n) (((x) - (n) * 0.693359375f) + (n) * 2.12194440e-4f)
+#endif
+#define REDUCE_D(x, n) (((x) - (n) * 0.693147180369123816490) - (n) * 1.90821492927058770002e-10)
+
+/* q(r) of e^r = 1 + r + r^2 q(r), minimax over |r| <= ln2 / 2: errors of 1.3e-8 and 1.8e-17 in expm1. */
+SIMD_INLINE vec_f exp_tail_f(vec_f r)
 {
-    const vec_f shifted = x * 1.44269504f + ROUND_F;
-    const vec_f n = shifted - ROUND_F;
-    const vec_f r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-    const vec_f q = 0.499999982f
-                    + r * (0.166665436f + r * (0.0416671999f + r * (0.00836652057f + r * 0.00138825222f)));
-    *two_to_n = AS_VEC_F((AS_BITS_F(shifted) << 23) + 0x3f800000);
-    return r + r * r * q;
+    vec_f q = 0.00836652057f + r * 0.00138825222f;
+    q = 0.0416671999f + r * q;
+    q = 0.166665436f + r * q;
+    return 0.499999982f + r * q;
 }
 
-SIMD_INLINE vec_d reduced_expm1_d(vec_d x, vec_d *two_to_n)
+SIMD_INLINE vec_d exp_tail_d(vec_d r)
 {
-    const vec_d shifted = x * 1.4426950408889634 + ROUND_D;
-    const vec_d n = shifted - ROUND_D;
-    /* ln2 in two parts; the first has 32 trailing zero bits, so n times it is exact */
-    const vec_d r = (x - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10;
     vec_d q = 2.7626037919229024e-7 + r * 2.5053775164595075e-8;
     q = 2.7557407541816638e-6 + r * q;
     q = 2.4801505273714209e-5 + r * q;
@@ -139,37 +150,42 @@ SIMD_INLINE vec_d reduced_expm1_d(vec_d x, vec_d *two_to_n)
     q = 8.3333333333895512e-3 + r * q;
     q = 4.1666666666576755e-2 + r * q;
     q = 1.6666666666666589e-1 + r * q;
-    q = 5.0000000000000052e-1 + r * q;
-    *two_to_n = AS_VEC_D((AS_BITS_D(shifted) << 52) + 0x3ff0000000000000LL);
-    return r + r * r * q;
+    return 5.0000000000000052e-1 + r * q;
 }
 
 SIMD_INLINE vec_f exp_f(vec_f x)
 {
-    vec_f s;
-    const vec_f p = reduced_expm1_f(x, &s);
-    return p * s + s;
+    const vec_f shifted = x * 1.44269504f + ROUND_F;
+    const vec_f n = shifted - ROUND_F;
+    const vec_f r = REDUCE_F(x, n);
+    return SCALE_F(1.0f + r * (1.0f + r * exp_tail_f(r)), n, shifted);
 }
 
 SIMD_INLINE vec_d exp_d(vec_d x)
 {
-    vec_d s;
-    const vec_d p = reduced_expm1_d(x, &s);
-    return p * s + s;
+    const vec_d shifted = x * 1.4426950408889634 + ROUND_D;
+    const vec_d n = shifted - ROUND_D;
+    const vec_d r = REDUCE_D(x, n);
+    return SCALE_D(1.0 + r * (1.0 + r * exp_tail_d(r)), n, shifted);
 }
 
+/* 2^n expm1(r) + (2^n - 1): no cancellation, so that small arguments keep their relative accuracy. */
 SIMD_INLINE vec_f expm1_f(vec_f x)
 {
-    vec_f s;
-    const vec_f p = reduced_expm1_f(x, &s);
-    return p * s + (s - 1.0f);
+    const vec_f shifted = x * 1.44269504f + ROUND_F;
+    const vec_f n = shifted - ROUND_F;
+    const vec_f r = REDUCE_F(x, n);
+    const vec_f scale = SCALE_F(splat_f(1.0f), n, shifted);
+    return (r + r * r * exp_tail_f(r)) * scale + (scale - 1.0f);
 }
 
 SIMD_INLINE vec_d expm1_d(vec_d x)
 {
-    vec_d s;
-    const vec_d p = reduced_expm1_d(x, &s);
-    return p * s + (s - 1.0);
+    const vec_d shifted = x * 1.4426950408889634 + ROUND_D;
+    const vec_d n = shifted - ROUND_D;
+    const vec_d r = REDUCE_D(x, n);
+    const vec_d scale = SCALE_D(splat_d(1.0), n, shifted);
+    return (r + r * r * exp_tail_d(r)) * scale + (scale - 1.0);
 }
 
 #endif

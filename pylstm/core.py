@@ -1,8 +1,9 @@
 """The low-level API: plain arrays in, plain arrays out, no estimator.
 
 This is the layer that bindings use (R, Julia, C, or an estimator of your own), in the manner of a C
-library: a network is an `Architecture` and one flat vector of parameters, and every function is a pure
-function of its arguments, except `train`, which updates the parameters and the optimiser in place.
+library: a network is an `Architecture` and one flat vector of parameters, and every function is a
+pure function of its arguments, except `train`, which updates the parameters and the optimiser in
+place.
 
 The flat vector holds, one after the other and each in C order, for every layer ``l``
 
@@ -14,18 +15,19 @@ name       shape               meaning
 ``b{l}``   (4H,)               biases
 =========  ==================  =================================================================
 
-and then the final linear layer, ``V`` (H, K) and ``d`` (K,), with H = hidden_size and K = n_outputs. The
-4H columns belong to the input gate, the forget gate, the candidate and the output gate, in this order.
-The equations stand in `pylstm/_core.pyx`, the sources beside them.
+and then the final linear layer, ``V`` (H, K) and ``d`` (K,), with H = hidden_size and K =
+n_outputs. The 4H columns belong to the input gate, the forget gate, the candidate and the output
+gate, in this order. The equations stand in `pylstm/_core.pyx`, the sources beside them.
 
 Arrays of dtype float32 or float64 are used as they are, other dtypes are converted; the parameters'
-dtype decides in which precision a call is computed. `X` may have any strides (a sliding-window view, for
-example): it is read where it lies. Results do not depend on the number of threads, bit for bit, and a
-sample's output does not depend on the batch it is in.
+dtype decides in which precision a call is computed. `X` may have any strides (a sliding-window
+view, for example): it is read where it lies. Results do not depend on the number of threads, bit
+for bit, and a sample's output does not depend on the batch it is in.
 """
 
 from collections import namedtuple
 from dataclasses import dataclass
+from functools import lru_cache
 from numbers import Integral
 
 import numpy as np
@@ -154,6 +156,11 @@ def n_parameters(arch):
     >>> n_parameters(Architecture(n_features=3, hidden_size=2))
     51
     """
+    return _n_parameters(arch)
+
+
+@lru_cache(maxsize=128)
+def _n_parameters(arch):
     return sum(int(np.prod(shape)) for shape in parameter_shapes(arch).values())
 
 
@@ -186,7 +193,7 @@ def unpack_parameters(params, arch):
     [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
     """
     params = np.asarray(params)
-    _check_shape("params", params, (n_parameters(arch),))
+    _check_shape("params", params, (_n_parameters(arch),))
     arrays = {}
     start = 0
     for name, shape in parameter_shapes(arch).items():
@@ -243,9 +250,9 @@ def pack_parameters(arrays, arch, dtype=np.float32):
 def init_parameters(arch, *, dtype=np.float32, random_state=None):
     """Parameters to start training from.
 
-    Input and output weights are Glorot-uniform (Glorot & Bengio 2010; each gate counted as a layer of
-    its own), the recurrent weights of each gate orthogonal (Saxe et al. 2014), biases 0 but for the
-    forget gates' 1 (Gers et al. 2000; Jozefowicz et al. 2015).
+    Input and output weights are Glorot-uniform (Glorot & Bengio 2010; each gate counted as a layer
+    of its own), the recurrent weights of each gate orthogonal (Saxe et al. 2014), biases 0 but for
+    the forget gates' 1 (Gers et al. 2000; Jozefowicz et al. 2015).
 
     Parameters
     ----------
@@ -288,7 +295,8 @@ def _glorot_uniform(rng, n_in, n_out, shape):
 
 
 def _orthogonal(rng, n):
-    """An orthogonal matrix, uniformly distributed: Q of a Gaussian matrix, R's diagonal made positive."""
+    """An orthogonal matrix, uniformly distributed: Q of a Gaussian matrix, R's diagonal made
+    positive."""
     Q, R = np.linalg.qr(rng.standard_normal((n, n)))
     return Q * np.where(np.diag(R) < 0, -1, 1)
 
@@ -380,8 +388,9 @@ def _run_forward(params, X, arch, h0, c0, n_threads, output, hidden, h_n, c_n):
     n_threads = effective_n_threads(n_threads)
     if len(X) > 0:
         kernels.forward(
-            params, X, h0, c0, arch.hidden_size, arch.num_layers, output, hidden, h_n, c_n, n_threads
-        )
+            params, X, h0, c0, arch.hidden_size, arch.num_layers,
+            output, hidden, h_n, c_n, n_threads,
+        )  # fmt: skip
 
 
 def backward(
@@ -487,7 +496,8 @@ def loss_and_gradient(params, X, y, arch, *, sample_weight=None, alpha=0.0, n_th
     Raises
     ------
     TypeError, ValueError
-        As for `forward`; also if there is no sample, or the weights do not sum to a positive number.
+        As for `forward`; also if there is no sample, or the weights do not sum to a positive
+        number.
 
     Examples
     --------
@@ -531,8 +541,8 @@ def train(
     """Train for one pass over the samples, in place.
 
     For each batch in turn: its gradient (see `loss_and_gradient`), clipped to a global norm of
-    `max_grad_norm` (Pascanu et al. 2013), and one update by the optimiser. The whole pass runs compiled
-    and without the GIL.
+    `max_grad_norm` (Pascanu et al. 2013), and one update by the optimiser. The whole pass runs
+    compiled and without the GIL.
 
     Parameters
     ----------
@@ -545,8 +555,8 @@ def train(
     optimizer : Adam or SGD
         Settings and state; the state is changed in place.
     order : array-like of int of shape (n_visits,)
-        Indices of the samples in the order of their visits; consecutive runs of `batch_size` make the
-        batches, the last of which may be smaller. A permutation makes an epoch.
+        Indices of the samples in the order of their visits; consecutive runs of `batch_size` make
+        the batches, the last of which may be smaller. A permutation makes an epoch.
     batch_size : int
         Samples per batch, at least 1.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -568,7 +578,8 @@ def train(
         As for `loss_and_gradient`; also if `params` cannot be updated in place or does not fit the
         optimiser, or an index is out of range.
     KeyboardInterrupt
-        On Ctrl-C during the pass; `params` and `optimizer.moments` are those of the last finished batch.
+        On Ctrl-C during the pass; `params` and `optimizer.moments` are those of the last finished
+        batch.
 
     Examples
     --------
@@ -584,7 +595,8 @@ def train(
     >>> losses[-1] < losses[0]
     True
     """
-    if not (isinstance(params, np.ndarray) and params.flags.c_contiguous and params.flags.writeable):
+    flags = getattr(params, "flags", None)
+    if not (isinstance(params, np.ndarray) and flags.c_contiguous and flags.writeable):
         raise ValueError("params must be a C-contiguous, writable ndarray: it is updated in place.")
     if params.dtype not in (np.float32, np.float64):
         raise ValueError(f"params must be float32 or float64, got {params.dtype}.")
@@ -633,7 +645,7 @@ def _check_call(params, X, arch):
     params = np.ascontiguousarray(params)
     if params.dtype not in (np.float32, np.float64):
         params = params.astype(_numeric("params", params))
-    _check_shape("params", params, (n_parameters(arch),))
+    _check_shape("params", params, (_n_parameters(arch),))
     X = np.asarray(X)
     _numeric("X", X)
     if X.ndim != 3:
