@@ -301,8 +301,12 @@ cdef inline Py_ssize_t take(Py_ssize_t* total, Py_ssize_t n) noexcept nogil:
 
 @cython.final
 cdef class Plan:
-    """Owns a `Net`: the dimensions of one call and the layout of its buffers."""
+    """Owns a `Net`, the dimensions of one call and the layout of its memory, and that memory."""
     cdef Net net
+    cdef void* memory           # as allocated
+    cdef void* packed           # [packed_size], on a cache line like the others
+    cdef void* slots            # [n_slots][slot_size]
+    cdef void* arenas           # [n_threads][arena_size]
 
     def __cinit__(
         self, Py_ssize_t n_features, Py_ssize_t hidden_size, Py_ssize_t num_layers,
@@ -368,7 +372,21 @@ cdef class Plan:
         net.packed_size = packed
         net.arena_size = arena
 
+    cdef int reserve(self, Py_ssize_t n_threads, Py_ssize_t n_slots, size_t itemsize) except -1:
+        """Take the memory, all zeros: what is never written, the padding, stays zero."""
+        cdef size_t packed = self.net.packed_size * itemsize
+        cdef size_t slots = n_slots * self.net.slot_size * itemsize
+        cdef size_t arenas = n_threads * self.net.arena_size * itemsize
+        self.memory = calloc(packed + slots + arenas + CACHE_LINE, 1)
+        if self.memory == NULL:
+            raise MemoryError()
+        self.packed = <char*> self.memory + CACHE_LINE - <uintptr_t> self.memory % CACHE_LINE
+        self.slots = <char*> self.packed + packed
+        self.arenas = <char*> self.slots + slots
+        return 0
+
     def __dealloc__(self):
+        free(self.memory)
         free(self.net.layers)
 
 
@@ -378,15 +396,6 @@ cdef Py_ssize_t n_blocks_of(const Net* net, Py_ssize_t n_samples) noexcept nogil
 
 cdef Py_ssize_t n_slots_of(const Net* net, Py_ssize_t n_samples) noexcept nogil:
     return min(n_blocks_of(net, n_samples), MAX_SLOTS)
-
-
-cdef aligned_zeros(Py_ssize_t n_rows, Py_ssize_t n_columns, dtype):
-    """Zeros of shape (n_rows, n_columns) on cache lines, rows and all (n_columns is padded)."""
-    cdef Py_ssize_t itemsize = np.dtype(dtype).itemsize
-    raw = np.zeros(n_rows * n_columns + CACHE_LINE // itemsize, dtype=dtype)
-    cdef uintptr_t address = raw.__array_interface__["data"][0]
-    cdef Py_ssize_t skip = (CACHE_LINE - address % CACHE_LINE) % CACHE_LINE
-    return raw[skip // itemsize : skip // itemsize + n_rows * n_columns].reshape(n_rows, n_columns)
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -803,14 +812,14 @@ def forward(
     cdef Py_ssize_t n_blocks = n_blocks_of(net, X.shape[0]), block
     cdef Interrupt interrupt = Interrupt(0, 0)
     n_threads = safe_thread_count(min(n_threads, n_blocks))
-    dtype = np.asarray(output).dtype
-    cdef real[:, ::1] packed = aligned_zeros(1, net.packed_size, dtype)
-    cdef real[:, ::1] arenas = aligned_zeros(n_threads, net.arena_size, dtype)
+    plan.reserve(n_threads, 0, sizeof(real))
+    cdef real* packed = <real*> plan.packed
+    cdef real* arenas = <real*> plan.arenas
     with nogil:
-        pack_parameters(net, &params[0], &packed[0, 0], False)
+        pack_parameters(net, &params[0], packed, False)
         for block in prange(n_blocks, num_threads=n_threads, schedule="dynamic"):
-            forward_task(net, &packed[0, 0], X, h0, c0, block * net.block, output, hidden, h_n, c_n,
-                         &arenas[threadid(), 0], &interrupt)
+            forward_task(net, packed, X, h0, c0, block * net.block, output, hidden, h_n, c_n,
+                         arenas + threadid() * net.arena_size, &interrupt)
     raise_interrupt(&interrupt)
 
 
@@ -873,17 +882,17 @@ def backward(
     cdef Py_ssize_t n_slots = n_slots_of(net, X.shape[0]), slot
     cdef Interrupt interrupt = Interrupt(0, 0)
     n_threads = safe_thread_count(min(n_threads, n_slots))
-    dtype = np.asarray(d_params).dtype
-    cdef real[:, ::1] packed = aligned_zeros(1, net.packed_size, dtype)
-    cdef real[:, ::1] slots = aligned_zeros(n_slots, net.slot_size, dtype)
-    cdef real[:, ::1] arenas = aligned_zeros(n_threads, net.arena_size, dtype)
+    plan.reserve(n_threads, n_slots, sizeof(real))
+    cdef real* packed = <real*> plan.packed
+    cdef real* slots = <real*> plan.slots
+    cdef real* arenas = <real*> plan.arenas
     with nogil:
-        pack_parameters(net, &params[0], &packed[0, 0], True)
+        pack_parameters(net, &params[0], packed, True)
         for slot in prange(n_slots, num_threads=n_threads, schedule="dynamic"):
-            backward_task(net, &packed[0, 0], X, h0, c0, d_output, d_hidden, d_h_n, d_c_n, slot,
-                          n_slots, d_X, d_h0, d_c0, &slots[slot, 0], &arenas[threadid(), 0],
-                          &interrupt)
-        collect_gradient(net, &slots[0, 0], n_slots, &d_params[0])
+            backward_task(net, packed, X, h0, c0, d_output, d_hidden, d_h_n, d_c_n, slot, n_slots,
+                          d_X, d_h0, d_c0, slots + slot * net.slot_size,
+                          arenas + threadid() * net.arena_size, &interrupt)
+        collect_gradient(net, slots, n_slots, &d_params[0])
     raise_interrupt(&interrupt)
 
 
@@ -920,19 +929,19 @@ cdef double train_task(
 cdef double batch_gradient(
     const Net* net, const real[::1] params, const real[:, :, :] X, const real[:, ::1] y,
     const real[::1] weight, double total_weight, const real[:, :, ::1] no_states,
-    const int64_t* order, Py_ssize_t n_samples, double alpha, Py_ssize_t n_slots,
-    real[:, ::1] packed, real[:, ::1] slots, real[:, ::1] arenas, double[::1] losses,
-    real[::1] gradient, int n_threads, Interrupt* interrupt,
+    const int64_t* order, Py_ssize_t n_samples, double alpha, real* packed, real* slots,
+    real* arenas, real[::1] gradient, int n_threads, Interrupt* interrupt,
 ) noexcept nogil:
     """The loss of the batch `order[:n_samples]`, its L2 penalty included; fills `gradient`."""
-    cdef Py_ssize_t slot
+    cdef Py_ssize_t n_slots = n_slots_of(net, n_samples), slot
+    cdef double losses[MAX_SLOTS]
     cdef double loss = 0
-    pack_parameters(net, &params[0], &packed[0, 0], True)
+    pack_parameters(net, &params[0], packed, True)
     for slot in prange(n_slots, num_threads=n_threads, schedule="dynamic"):
-        losses[slot] = train_task(net, &packed[0, 0], X, y, weight, total_weight, no_states, order,
-                                  n_samples, slot, n_slots, &slots[slot, 0],
-                                  &arenas[threadid(), 0], interrupt)
-    collect_gradient(net, &slots[0, 0], n_slots, &gradient[0])
+        losses[slot] = train_task(net, packed, X, y, weight, total_weight, no_states, order,
+                                  n_samples, slot, n_slots, slots + slot * net.slot_size,
+                                  arenas + threadid() * net.arena_size, interrupt)
+    collect_gradient(net, slots, n_slots, &gradient[0])
     for slot in range(n_slots):
         loss += losses[slot]
     if alpha > 0:
@@ -1053,17 +1062,13 @@ def loss_and_gradient(
     cdef Interrupt interrupt = Interrupt(0, 0)
     cdef double loss
     n_threads = safe_thread_count(min(n_threads, n_slots))
-    dtype = np.asarray(gradient).dtype
-    cdef real[:, ::1] packed = aligned_zeros(1, net.packed_size, dtype)
-    cdef real[:, ::1] slots = aligned_zeros(n_slots, net.slot_size, dtype)
-    cdef real[:, ::1] arenas = aligned_zeros(n_threads, net.arena_size, dtype)
-    cdef double[::1] losses = np.zeros(n_slots)
-    cdef const real[:, :, ::1] no_states = np.empty((0, 0, 0), dtype)
+    plan.reserve(n_threads, n_slots, sizeof(real))
+    cdef const real[:, :, ::1] no_states = np.empty((0, 0, 0), np.asarray(params).dtype)
     with nogil:
         loss = batch_gradient(
             net, params, X, y, weight, total_weight_of(weight, &order[0], order.shape[0]),
-            no_states, &order[0], order.shape[0], alpha, n_slots, packed, slots, arenas, losses,
-            gradient, n_threads, &interrupt)
+            no_states, &order[0], order.shape[0], alpha, <real*> plan.packed, <real*> plan.slots,
+            <real*> plan.arenas, gradient, n_threads, &interrupt)
     raise_interrupt(&interrupt)
     return loss
 
@@ -1091,11 +1096,8 @@ def train(
     cdef const int64_t* batch
     cdef real scale
     n_threads = safe_thread_count(min(n_threads, n_slots))
+    plan.reserve(n_threads, n_slots, sizeof(real))
     dtype = np.asarray(params).dtype
-    cdef real[:, ::1] packed = aligned_zeros(1, net.packed_size, dtype)
-    cdef real[:, ::1] slots = aligned_zeros(n_slots, net.slot_size, dtype)
-    cdef real[:, ::1] arenas = aligned_zeros(n_threads, net.arena_size, dtype)
-    cdef double[::1] losses = np.zeros(n_slots)
     cdef const real[:, :, ::1] no_states = np.empty((0, 0, 0), dtype)
     cdef real[::1] gradient = np.empty(net.n_params, dtype)
     with nogil:
@@ -1108,7 +1110,8 @@ def train(
                 continue
             loss = batch_gradient(
                 net, params, X, y, weight, batch_weight, no_states, batch, n, alpha,
-                n_slots_of(net, n), packed, slots, arenas, losses, gradient, n_threads, &interrupt)
+                <real*> plan.packed, <real*> plan.slots, <real*> plan.arenas, gradient, n_threads,
+                &interrupt)
             if interrupt.stop:
                 break
             norm = global_norm(gradient)
