@@ -67,7 +67,7 @@ def train(
     alpha: float,
     max_grad_norm: float,
     moments: _Real,
-    n_steps: int,
+    n_steps: npt.NDArray[np.int64],
     learning_rate: float,
     adam: bool,
     beta_1: float,
@@ -76,4 +76,4 @@ def train(
     momentum: float,
     nesterov: bool,
     n_threads: int,
-) -> tuple[float, int]: ...
+) -> float: ...

@@ -1076,15 +1076,15 @@ def loss_and_gradient(
 def train(
     real[::1] params, const real[:, :, :] X, const real[:, ::1] y, const real[::1] weight,
     const int64_t[::1] order, Py_ssize_t batch_size, Py_ssize_t hidden_size, Py_ssize_t num_layers,
-    double alpha, double max_grad_norm, real[:, ::1] moments, int64_t n_steps, double learning_rate,
+    double alpha, double max_grad_norm, real[:, ::1] moments, int64_t[::1] n_steps, double learning_rate,
     bint adam, double beta_1, double beta_2, double epsilon, double momentum, bint nesterov,
     int n_threads,
 ):
-    """One pass over `order` in batches, updating params and moments; return (mean loss, n_steps).
+    """One pass over `order` in batches, updating params, moments and n_steps; return the mean loss.
 
     A batch: gradient, clipping to max_grad_norm (if > 0), update by Adam (moments (2, n_params)) or SGD
     (moments (1, n_params)). A batch whose loss or gradient is not finite ends the pass before its
-    update, and the loss returned is nan. n_steps counts the updates, those of earlier passes included.
+    update, and the loss returned is nan. n_steps (1,) counts the updates, of earlier passes too.
     """
     cdef Plan plan = Plan(X.shape[2], hidden_size, num_layers, y.shape[1], X.shape[1],
                           sizeof(real), True)
@@ -1121,14 +1121,14 @@ def train(
                 break
             # torch.nn.utils.clip_grad_norm_'s factor
             scale = <real> min(1.0, max_grad_norm / (norm + 1e-6)) if max_grad_norm > 0 else 1
-            n_steps += 1
+            n_steps[0] += 1
             if adam:
                 adam_update(&params[0], &gradient[0], scale, &moments[0, 0], &moments[1, 0],
-                            net.n_params, n_steps, learning_rate, beta_1, beta_2, epsilon)
+                            net.n_params, n_steps[0], learning_rate, beta_1, beta_2, epsilon)
             else:
                 sgd_update(&params[0], &gradient[0], scale, &moments[0, 0], net.n_params,
                            learning_rate, momentum, nesterov)
             total_loss += loss * batch_weight
             weight_seen += batch_weight
     raise_interrupt(&interrupt)
-    return (total_loss / weight_seen if weight_seen > 0 else 0.0), n_steps
+    return total_loss / weight_seen if weight_seen > 0 else 0.0

@@ -10,8 +10,8 @@ class _Optimizer:
     ----------
     moments : ndarray of shape (n_moments, n_params)
         Running averages of the gradient, in the dtype of the parameters.
-    n_steps : int
-        Updates made so far.
+    step_count : ndarray of int64 of shape (1,)
+        Updates made so far; `n_steps` gives it as an int.
     learning_rate : float
         May be changed between passes.
     """
@@ -19,7 +19,12 @@ class _Optimizer:
     def __init__(self, n_params, dtype, learning_rate):
         self.learning_rate = learning_rate
         self.moments = np.zeros((self._n_moments, n_params), dtype=dtype)
-        self.n_steps = 0
+        self.step_count = np.zeros(1, dtype=np.int64)
+
+    @property
+    def n_steps(self):
+        """Updates made so far."""
+        return int(self.step_count[0])
 
 
 class Adam(_Optimizer):

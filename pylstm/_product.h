@@ -8,8 +8,9 @@
  * each K long, a_segment and b_segment apart (one stretch for a plain product; one per hidden tile
  * or per time step where the operands are stored in those pieces). All strides count elements.
  *
- * Every C[m, v] is one chain of multiply-adds in the order of k, whatever tile it lies in: a sample's
- * result has the same bits in any batch.
+ * Every C[m, v] is one chain of multiply-adds in the order of k, whatever tile it lies in, so that a
+ * sample's result has the same bits in any batch. init comes last: a long sum that is made in parts
+ * (init being C) loses less to rounding than one chain.
  *
  * This file is included twice, once for each type, with REAL, VEC, LANES and NAME(x) defined.
  */
@@ -42,7 +43,7 @@ SIMD_INLINE void NAME(tile)(const int M, const int W, ptrdiff_t n_segments, ptrd
     VEC acc[MAX_TILE_ROWS][4];
     UNROLL for (int m = 0; m < M; m++)
         UNROLL for (int w = 0; w < W; w++)
-            acc[m][w] = init ? ((const VEC *)(init + m * init_row))[w] : (VEC){0};
+            acc[m][w] = (VEC){0};
 
     for (ptrdiff_t segment = 0; segment < n_segments; segment++) {
         const REAL *a = A + segment * a_segment;
@@ -58,8 +59,11 @@ SIMD_INLINE void NAME(tile)(const int M, const int W, ptrdiff_t n_segments, ptrd
     }
 
     UNROLL for (int m = 0; m < M; m++)
-        UNROLL for (int w = 0; w < W; w++)
+        UNROLL for (int w = 0; w < W; w++) {
+            if (init)
+                acc[m][w] += ((const VEC *)(init + m * init_row))[w];
             ((VEC *)(C + m * c_row))[w] = acc[m][w];
+        }
 }
 
 /* The tile for every M up to TILE_ROWS[W]; what lies above it is never asked for. */

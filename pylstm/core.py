@@ -578,7 +578,7 @@ def train(
         As for `loss_and_gradient`; also if `params` cannot be updated in place or does not fit the
         optimiser, or an index is out of range.
     KeyboardInterrupt
-        On Ctrl-C during the pass; `params` and `optimizer.moments` are those of the last finished
+        On Ctrl-C during the pass; `params` and `optimizer` are those of the last finished
         batch.
 
     Examples
@@ -629,12 +629,11 @@ def train(
     n_threads = effective_n_threads(n_threads)
     if order.size == 0:
         return 0.0
-    loss, optimizer.n_steps = kernels.train(
+    return kernels.train(
         params, X, y, weight, order, min(batch_size, len(order)), arch.hidden_size, arch.num_layers,
-        alpha, max_grad_norm or 0.0, moments, optimizer.n_steps, optimizer.learning_rate,
+        alpha, max_grad_norm or 0.0, moments, optimizer.step_count, optimizer.learning_rate,
         *optimizer._settings(), n_threads,
     )  # fmt: skip
-    return loss
 
 
 # Checks: after them the kernels may read and write without looking
