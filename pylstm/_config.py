@@ -9,8 +9,27 @@ import joblib
 import numpy as np
 import sklearn
 
-from . import _core as _baseline
 from ._version import __version__
+
+
+def _load(module):
+    """Import a compiled module; the first one brings its OpenMP runtime along.
+
+    Idle threads of that runtime shall sleep, not spin: a process may hold other OpenMP runtimes
+    (PyTorch and scikit-learn bring their own), and where spinning threads outnumber the free
+    processors every parallel region waits for the scheduler. Runtimes read the environment when they
+    are loaded, so it is set for that moment; what the user has set stands.
+    """
+    if "OMP_WAIT_POLICY" in os.environ:
+        return importlib.import_module(f".{module}", __package__)
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    try:
+        return importlib.import_module(f".{module}", __package__)
+    finally:
+        del os.environ["OMP_WAIT_POLICY"]
+
+
+_baseline = _load("_core")
 
 # Instruction set -> compiled module, from the least to the most demanding.
 _MODULES = {"baseline": "_core", "avx2": "_core_avx2", "avx512": "_core_avx512"}
@@ -35,7 +54,7 @@ def _choose_kernels():
             f"PYLSTM_ISA={name!r}, but the instruction sets available here are {available}; "
             "unset it to let pylstm choose."
         )
-    return name, importlib.import_module(f".{_MODULES[name]}", __package__)
+    return name, _load(_MODULES[name])
 
 
 instruction_set, kernels = _choose_kernels()

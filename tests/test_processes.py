@@ -1,0 +1,195 @@
+"""Threads, processes and signals. Each case runs in a process of its own, with a hard time limit."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from pylstm import core
+from pylstm._config import kernels
+
+needs_openmp = pytest.mark.skipif(not kernels.has_openmp(), reason="built without OpenMP")
+
+COMMON = """
+    import multiprocessing
+    import os
+    import numpy as np
+    from pylstm import LSTMRegressor, core
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 10, 3)).astype(np.float32)
+    y = rng.normal(size=200).astype(np.float32)
+
+
+    def fit_and_predict(n_jobs):
+        regressor = LSTMRegressor(hidden_size=8, max_iter=2, n_jobs=n_jobs, random_state=0,
+                                  batch_size=100, tol=0.0, n_iter_no_change=100)
+        return regressor.fit(X, y).predict(X)
+"""
+
+
+def run(code, **environment):
+    """The output of a Python program; a failure or more than 60 seconds fails the test."""
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(COMMON) + textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, **environment},
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@needs_openmp
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_child_of_a_process_that_ran_threads_gives_the_same_bits(method, tmp_path):
+    # In a file: spawn and forkserver import the main module again.
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"no {method} on this platform")
+    program = tmp_path / "program.py"
+    program.write_text(
+        textwrap.dedent(COMMON)
+        + textwrap.dedent(f"""
+    if __name__ == "__main__":
+        here = fit_and_predict(2)
+        with multiprocessing.get_context({method!r}).Pool(2) as pool:
+            for there in pool.map_async(fit_and_predict, [2, 2, 1]).get(timeout=50):
+                np.testing.assert_array_equal(here, there)
+        np.testing.assert_array_equal(here, fit_and_predict(2))
+    """)
+    )
+    subprocess.run([sys.executable, "-W", "ignore", str(program)], check=True, timeout=60)
+
+
+@needs_openmp
+def test_bare_fork_runs_on_one_thread():
+    output = run("""
+        fit_and_predict(2)
+        child = os.fork()
+        if child == 0:
+            fit_and_predict(2)
+            os._exit(10 + core.effective_n_threads(2))
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), core.effective_n_threads(2))
+    """)
+    assert output.split() == ["11", "2"]
+
+
+@needs_openmp
+def test_fork_before_any_threads_may_run_them():
+    output = run("""
+        child = os.fork()
+        if child == 0:
+            fit_and_predict(2)
+            os._exit(10 + core.effective_n_threads(2))
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """)
+    assert output.split() == ["12"]
+
+
+def test_loky_workers_give_the_same_bits():
+    run("""
+        import joblib
+        here = fit_and_predict(2)
+        for there in joblib.Parallel(n_jobs=2)(joblib.delayed(fit_and_predict)(2) for _ in range(3)):
+            np.testing.assert_array_equal(here, there)
+    """)
+
+
+def test_python_threads_give_the_same_bits():
+    run("""
+        import joblib
+        here = fit_and_predict(2)
+        parallel = joblib.Parallel(n_jobs=3, backend="threading")
+        for there in parallel(joblib.delayed(fit_and_predict)(2) for _ in range(6)):
+            np.testing.assert_array_equal(here, there)
+    """)
+
+
+@needs_openmp
+def test_OMP_NUM_THREADS_is_honoured():
+    assert run("print(core.effective_n_threads())", OMP_NUM_THREADS="1").split() == ["1"]
+
+
+@needs_openmp
+def test_threadpoolctl_is_honoured():
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1, user_api="openmp"):
+        assert core.effective_n_threads() == 1
+
+
+def test_n_jobs_counts_as_in_joblib():
+    import joblib
+
+    everything = core.effective_n_threads()
+    assert 1 <= everything <= joblib.cpu_count()
+    assert core.effective_n_threads(-1) == everything
+    assert core.effective_n_threads(-1000) == 1
+    if kernels.has_openmp():
+        assert core.effective_n_threads(3) == 3
+    with pytest.raises(ValueError, match="n_jobs=0"):
+        core.effective_n_threads(0)
+
+
+def test_cpus_of_the_process_are_the_limit(monkeypatch):
+    monkeypatch.setattr("joblib.cpu_count", lambda: 1)  # what a container with one CPU gives
+    assert core.effective_n_threads() == 1
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_interrupt_stops_fit_within_a_second_and_keeps_the_last_epoch(n_jobs):
+    output = run(f"""
+        import signal
+        import time
+        import warnings
+
+        warnings.simplefilter("ignore")
+        X = rng.normal(size=(4096, 50, 8)).astype(np.float32)
+        y = X[:, -1, 0]
+        small = dict(hidden_size=64, batch_size=4096, random_state=0, n_jobs={n_jobs})
+        regressor = LSTMRegressor(**small, max_iter=10_000, tol=0.0, n_iter_no_change=10_000)
+        # the interrupt falls into the third epoch, or a later one on a fast machine
+        started = time.perf_counter()
+        LSTMRegressor(**small, max_iter=1, tol=0.0).fit(X, y)
+        epoch = time.perf_counter() - started
+        signalled = []
+
+        def interrupt(*_):
+            signalled.append(time.perf_counter())
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGALRM, interrupt)
+        signal.setitimer(signal.ITIMER_REAL, 2.5 * epoch)
+        regressor.fit(X, y)
+        late = time.perf_counter() - signalled[0]
+        assert late < 1, late
+        n = regressor.n_iter_
+        assert len(regressor.loss_curve_) == n
+        assert np.isfinite(regressor.predict(X[:10])).all()
+        again = LSTMRegressor(**small, max_iter=n, tol=0.0).fit(X, y) if n else None
+        if again is not None:
+            np.testing.assert_array_equal(again.predict(X[:100]), regressor.predict(X[:100]))
+        print("interrupted after", n)
+    """)
+    assert output.startswith("interrupted after")
+
+
+def test_results_do_not_depend_on_the_number_of_threads():
+    rng = np.random.default_rng(1)
+    arch = core.Architecture(n_features=3, hidden_size=9, num_layers=2)
+    X, y = rng.normal(size=(150, 8, 3)), rng.normal(size=(150, 1))
+    results = []
+    for n_threads in (1, 2, 3, 4):
+        params = core.init_parameters(arch, random_state=0)
+        optimizer = core.Adam(len(params), params.dtype)
+        core.train(
+            params, X, y, arch, optimizer, order=range(150), batch_size=150, n_threads=n_threads
+        )
+        results.append(params)
+    for params in results[1:]:
+        np.testing.assert_array_equal(params, results[0])

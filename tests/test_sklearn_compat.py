@@ -1,0 +1,294 @@
+"""LSTMRegressor among scikit-learn's tools: checks, pipelines, searches, metadata, persistence."""
+
+import pickle
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+import sklearn
+from numpy.testing import assert_array_equal
+from scipy.stats import loguniform
+from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import (
+    GridSearchCV,
+    RandomizedSearchCV,
+    TimeSeriesSplit,
+    cross_val_predict,
+    cross_val_score,
+)
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from pylstm import LSTMRegressor, SequenceScaler, core
+
+N_SAMPLES, N_TIMESTEPS, N_FEATURES = 80, 5, 2
+rng = np.random.default_rng(0)
+X = (10 + 3 * rng.normal(size=(N_SAMPLES, N_TIMESTEPS, N_FEATURES))).astype(np.float32)
+X_flat = X.reshape(N_SAMPLES, -1)
+y = 1000 + 100 * (X[:, -1, 0] - X[:, -2, 1]).astype(np.float64)
+
+# A worker of a process pool imports scikit-learn, and warns, by itself.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def model(**parameters):
+    defaults = {
+        "hidden_size": 6,
+        "batch_size": 16,
+        "learning_rate_init": 0.02,
+        "max_iter": 40,
+        "random_state": 0,
+        "n_jobs": 1,
+    }
+    return LSTMRegressor(**{**defaults, **parameters})
+
+
+def standardised(regressor):
+    """The regressor with its targets standardised."""
+    return TransformedTargetRegressor(regressor, transformer=StandardScaler())
+
+
+@parametrize_with_checks([LSTMRegressor()])
+def test_estimator_checks_pass_without_exception(estimator, check, monkeypatch):
+    monkeypatch.setenv("SCIPY_ARRAY_API", "1")  # without it one check would be skipped
+    check(estimator)
+
+
+# Composition
+
+
+def test_pipeline_of_standard_scaler_and_flattened_windows():
+    pipeline = standardised(make_pipeline(StandardScaler(), model(n_timesteps=N_TIMESTEPS)))
+    pipeline.fit(X_flat[:60], y[:60])
+    assert pipeline.regressor_[-1].n_timesteps_ == N_TIMESTEPS
+    assert pipeline.regressor_[-1].input_coefs_[0].shape == (N_FEATURES, 24)
+    assert pipeline.score(X_flat[60:], y[60:]) > 0.8
+
+
+def test_pipeline_of_sequence_scaler_and_windows():
+    pipeline = standardised(make_pipeline(SequenceScaler(), model())).fit(X[:60], y[:60])
+    assert pipeline.score(X[60:], y[60:]) > 0.8
+
+
+def test_transformed_target_regressor_handles_several_outputs():
+    targets = np.column_stack([y, -10 * y])
+    regressor = standardised(make_pipeline(SequenceScaler(), model())).fit(X, targets)
+    assert regressor.predict(X).shape == (N_SAMPLES, 2)
+    assert regressor.score(X, targets) > 0.8
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_grid_search_over_a_pipeline(n_jobs):
+    search = GridSearchCV(
+        standardised(make_pipeline(SequenceScaler(), model())),
+        {
+            "regressor__lstmregressor__hidden_size": [1, 6],
+            "regressor__lstmregressor__learning_rate_init": [1e-5, 0.02],
+        },
+        cv=TimeSeriesSplit(2),
+        n_jobs=n_jobs,
+        error_score="raise",
+    ).fit(X, y)
+    assert search.best_params_["regressor__lstmregressor__learning_rate_init"] == 0.02
+    assert search.score(X, y) > 0.8
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_randomized_search(n_jobs):
+    search = RandomizedSearchCV(
+        standardised(make_pipeline(SequenceScaler(), model(max_iter=5))),
+        {
+            "regressor__lstmregressor__hidden_size": [2, 3],
+            "regressor__lstmregressor__solver": ["adam", "sgd"],
+            "regressor__lstmregressor__alpha": loguniform(1e-4, 1),
+        },
+        n_iter=3,
+        cv=2,
+        random_state=0,
+        n_jobs=n_jobs,
+        error_score="raise",
+    ).fit(X, y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert np.isfinite(search.predict(X)).all()
+
+
+def test_search_gives_the_same_scores_for_any_number_of_processes():
+    scores = [
+        GridSearchCV(model(max_iter=3), {"hidden_size": [2, 4]}, cv=2, n_jobs=n_jobs)
+        .fit(X, y)
+        .cv_results_["mean_test_score"]
+        for n_jobs in (1, 2)
+    ]
+    assert_array_equal(scores[0], scores[1])
+
+
+def test_cross_validation_along_time():
+    regressor = standardised(make_pipeline(SequenceScaler(), model()))
+    scores = cross_val_score(regressor, X, y, cv=TimeSeriesSplit(3), error_score="raise")
+    assert scores.shape == (3,)
+    assert scores[-1] > 0.8
+    assert cross_val_predict(regressor, X, y, cv=2).shape == y.shape
+
+
+# Parameters and copies
+
+
+def test_set_params_reaches_the_next_fit():
+    regressor = model().set_params(hidden_size=3, n_timesteps=N_TIMESTEPS)
+    assert regressor.get_params()["hidden_size"] == 3
+    assert regressor.fit(X_flat, y).output_coef_.shape == (3, 1)
+    pipeline = Pipeline([("lstm", regressor)]).set_params(lstm__hidden_size=4)
+    assert pipeline.fit(X_flat, y)["lstm"].output_coef_.shape == (4, 1)
+
+
+def test_clone_copies_the_parameters_and_nothing_learned():
+    regressor = model(hidden_size=3).fit(X, y)
+    cloned = clone(regressor)
+    assert cloned.get_params() == regressor.get_params()
+    assert not hasattr(cloned, "n_iter_")
+    assert_array_equal(cloned.fit(X, y).predict(X), regressor.predict(X))
+
+
+def pickled(regressor, path):
+    return pickle.loads(pickle.dumps(regressor))
+
+
+def cloudpickled(regressor, path):
+    cloudpickle = pytest.importorskip("cloudpickle")
+    return pickle.loads(cloudpickle.dumps(regressor))
+
+
+def dumped(regressor, path):
+    joblib.dump(regressor, path / "regressor.joblib")
+    return joblib.load(path / "regressor.joblib")
+
+
+def memory_mapped(regressor, path):
+    joblib.dump(regressor, path / "regressor.joblib")
+    return joblib.load(path / "regressor.joblib", mmap_mode="r")
+
+
+@pytest.mark.parametrize("copied", [pickled, cloudpickled, dumped, memory_mapped])
+def test_stored_estimator_predicts_and_goes_on_learning_the_same(copied, tmp_path):
+    regressor = model(max_iter=3).fit(X, y)
+    restored = copied(regressor, tmp_path)
+    assert_array_equal(restored.predict(X), regressor.predict(X))
+    assert_array_equal(restored.input_coefs_[0], regressor.input_coefs_[0])
+    regressor.partial_fit(X, y)
+    assert_array_equal(restored.partial_fit(X, y).predict(X), regressor.predict(X))
+
+
+def test_stored_pipeline_predicts_the_same(tmp_path):
+    pipeline = standardised(make_pipeline(SequenceScaler(), model(max_iter=3))).fit(X, y)
+    assert_array_equal(dumped(pipeline, tmp_path).predict(X), pipeline.predict(X))
+
+
+def test_unfitted_estimator_can_be_stored(tmp_path):
+    restored = dumped(model(hidden_size=3), tmp_path)
+    assert restored.get_params() == model(hidden_size=3).get_params()
+    assert not hasattr(restored, "n_iter_")
+
+
+# DataFrames
+
+
+def frame(columns=N_TIMESTEPS * N_FEATURES):
+    pd = pytest.importorskip("pandas")
+    return pd.DataFrame(X_flat[:, :columns], columns=[f"lag{n}" for n in range(columns)])
+
+
+def test_dataframe_is_taken_with_its_names():
+    data, targets = frame(), frame()["lag0"]
+    regressor = model(n_timesteps=N_TIMESTEPS, max_iter=3).fit(data, targets)
+    assert regressor.feature_names_in_.tolist() == data.columns.tolist()
+    assert regressor.n_features_in_ == N_TIMESTEPS * N_FEATURES
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        predicted = regressor.predict(data)
+        regressor.partial_fit(data, targets)
+    expected = model(n_timesteps=N_TIMESTEPS, max_iter=3).fit(X_flat, X_flat[:, 0]).predict(X_flat)
+    assert_array_equal(predicted, expected)
+
+
+def test_other_names_raise_and_no_names_warn():
+    regressor = model(max_iter=2).fit(frame(), y)
+    renamed = frame().rename(columns={"lag0": "other"})
+    with pytest.raises(ValueError, match="feature names should match"):
+        regressor.predict(renamed)
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        regressor.predict(X_flat)
+    early = model(early_stopping=True, max_iter=2)
+    with pytest.raises(ValueError, match="feature names should match"):
+        early.fit(frame(), y, X_val=renamed, y_val=y)
+
+
+def test_names_are_forgotten_in_a_fit_without():
+    regressor = model(max_iter=2).fit(frame(), y).fit(X_flat, y)
+    assert not hasattr(regressor, "feature_names_in_")
+
+
+def test_failing_fit_leaves_the_names():
+    regressor = model(max_iter=2).fit(frame(), y)
+    with pytest.raises(ValueError, match="NaN"):
+        regressor.fit(frame(4), np.full(N_SAMPLES, np.nan))
+    assert len(regressor.feature_names_in_) == regressor.n_features_in_ == 10
+
+
+def test_dataframe_of_targets_gives_several_outputs():
+    regressor = model(max_iter=2).fit(X, frame(3))
+    assert regressor.predict(X).shape == (N_SAMPLES, 3)
+
+
+# Metadata
+
+
+@pytest.fixture
+def _routing():
+    with sklearn.config_context(enable_metadata_routing=True):
+        yield
+
+
+@pytest.mark.usefixtures("_routing")
+def test_sample_weight_is_routed_to_fit_and_score():
+    weight = np.linspace(0, 1, N_SAMPLES)
+    regressor = model(max_iter=3).set_fit_request(sample_weight=True)
+    regressor.set_score_request(sample_weight=True)
+    pipeline = make_pipeline(SequenceScaler().set_fit_request(sample_weight=False), regressor)
+    pipeline.fit(X, y, sample_weight=weight)
+    scaled = SequenceScaler().fit_transform(X)
+    expected = model(max_iter=3).fit(scaled, y, sample_weight=weight)
+    assert_array_equal(pipeline.predict(X), expected.predict(scaled))
+    assert pipeline.score(X, y, sample_weight=weight) == pytest.approx(
+        expected.score(scaled, y, sample_weight=weight)
+    )
+    search = GridSearchCV(regressor, {"hidden_size": [2, 3]}, cv=2, error_score="raise")
+    search.fit(X, y, sample_weight=weight)
+    best = model(max_iter=3, hidden_size=search.best_params_["hidden_size"])
+    assert_array_equal(search.predict(X), best.fit(X, y, sample_weight=weight).predict(X))
+
+
+@pytest.mark.usefixtures("_routing")
+def test_sample_weight_is_routed_to_partial_fit():
+    regressor = model().set_partial_fit_request(sample_weight=True)
+    assert regressor.get_metadata_routing().partial_fit.requests == {"sample_weight": True}
+
+
+@pytest.mark.usefixtures("_routing")
+def test_pipeline_transforms_the_validation_samples(monkeypatch):
+    scored = []
+    real_predict = core.predict
+
+    def predict(params, X, *args, **options):
+        scored.append(X.copy())
+        return real_predict(params, X, *args, **options)
+
+    monkeypatch.setattr(core, "predict", predict)
+    regressor = model(max_iter=2, early_stopping=True).set_fit_request(X_val=True, y_val=True)
+    pipeline = make_pipeline(SequenceScaler(), regressor, transform_input=["X_val"])
+    pipeline.fit(X[:60], y[:60], X_val=X[60:], y_val=y[60:])
+    assert_array_equal(scored[0], pipeline[0].transform(X[60:]))
