@@ -1,0 +1,90 @@
+"""Choose an LSTM's hyper-parameters by grid search, with scikit-learn's own tools.
+
+An LSTMRegressor is searched like any other regressor. Here it forecasts the next month of the CO2
+record of `co2_forecast.py`:
+
+- Pipeline: scikit-learn's StandardScaler wants a table, so each window is one row, with a column
+  for each month; `n_timesteps` tells the LSTM how to read it.
+- TransformedTargetRegressor: standardises the target, and puts the forecasts back into ppm.
+- TimeSeriesSplit: each fold is scored on the five years after those it was fitted on. A random
+  split would let the model peek at the future.
+- GridSearchCV: two fits at a time, in two processes.
+
+The last five years take no part in the search; they tell how good the choice is.
+
+Run it with `python examples/grid_search.py`. It needs nothing but pylstm.
+"""
+
+import argparse
+from time import perf_counter
+
+import numpy as np
+from co2_forecast import HELD_OUT, WINDOW, load_co2
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.metrics import mean_absolute_error
+from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from pylstm import LSTMRegressor, sliding_windows
+
+LSTM = "regressor__lstmregressor__"  # where the LSTM's parameters are within the model
+GRID = {
+    LSTM + "hidden_size": [8, 16, 32, 64],
+    LSTM + "learning_rate_init": [0.003, 0.01],
+    LSTM + "alpha": [0.0, 0.01],
+}
+
+
+def make_model(max_epochs):
+    lstm = LSTMRegressor(
+        n_timesteps=WINDOW, early_stopping=True, shuffle=False, max_iter=max_epochs, random_state=0
+    )
+    return TransformedTargetRegressor(
+        make_pipeline(StandardScaler(), lstm), transformer=StandardScaler()
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=500, help="passes over the data at most")
+    args = parser.parse_args()
+
+    _, co2 = load_co2()
+    X, y = sliding_windows(np.diff(co2), WINDOW)  # the changes from month to month
+    X = X.reshape(len(X), -1)  # (n_windows, 36, 1) -> (n_windows, 36)
+    X_train, X_test, y_train, y_test = X[:-HELD_OUT], X[-HELD_OUT:], y[:-HELD_OUT], y[-HELD_OUT:]
+
+    search = GridSearchCV(
+        make_model(args.epochs),
+        GRID,
+        scoring="neg_mean_absolute_error",
+        cv=TimeSeriesSplit(n_splits=4, test_size=60),
+        n_jobs=2,
+    )
+    start = perf_counter()
+    search.fit(X_train, y_train)
+    seconds = perf_counter() - start
+
+    n_fits = search.n_splits_ * len(search.cv_results_["params"])
+    print(f"{n_fits} fits, and the last on all of the training part, took {seconds:.1f} s.\n")
+    print("Candidates by their mean absolute error in ppm, and its deviation between the folds:\n")
+    print("".join(f"{name.removeprefix(LSTM):>20}" for name in GRID) + f"{'MAE':>10}{'std':>8}")
+    for i in np.argsort(search.cv_results_["rank_test_score"]):
+        params = search.cv_results_["params"][i]
+        mean, std = (search.cv_results_[key][i] for key in ("mean_test_score", "std_test_score"))
+        print("".join(f"{params[name]:>20}" for name in GRID) + f"{-mean:10.3f}{std:8.3f}")
+
+    print("\nBest parameters:")
+    for name, value in search.best_params_.items():
+        print(f"    {name.removeprefix(LSTM)} = {value}")
+    lstm_error = mean_absolute_error(y_test, search.predict(X_test))
+    last_year_error = mean_absolute_error(y_test, X_test[:, -12])
+    print(
+        f"\nMean absolute error on the {HELD_OUT} months held out: {lstm_error:.3f} ppm, "
+        f"where last year's change gives {last_year_error:.3f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Tomorrow's price from the last 30 days: the S&P 500, walking forward through ten years.
+
+The LSTM reads the last 30 daily returns (the logarithms of each close over the one before), and
+forecasts the next. Today's close grown by that return is its forecast of tomorrow's close. It
+learns returns because prices drift to levels that it has never seen.
+
+The evaluation walks forward, as one would have had to at the time: for each year from 2009 to 2018
+the LSTM is fitted on all days before that year, and then forecasts the year day by day. Beside it
+stands the naive forecast: tomorrow's close equals today's. Do not expect the LSTM to beat it: what
+the past returns say of the next is next to nothing. Plots of forecast prices that hug the
+real ones show little else than the naive forecast, one day late. Only a table such as this tells.
+
+Run it with `python examples/sp500_next_day.py`. The prices come with the package arch:
+`pip install ".[examples]"`.
+"""
+
+import argparse
+import sys
+from time import perf_counter
+
+import numpy as np
+from scipy.stats import ttest_rel
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.metrics import mean_absolute_error, root_mean_squared_error
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from pylstm import LSTMRegressor, SequenceScaler, sliding_windows
+
+WINDOW = 30  # days the LSTM sees
+
+
+def load_closes():
+    """Return the days, as datetime64, and the S&P 500's close on each, 1999 to 2018."""
+    try:
+        from arch.data import sp500
+    except ImportError:
+        sys.exit(
+            "This example takes the prices from the package arch, which is not installed.\n"
+            'Install it with: pip install ".[examples]"   (or: pip install arch)'
+        )
+    closes = sp500.load()["Close"]
+    return closes.index.to_numpy(), closes.to_numpy()
+
+
+def make_model(max_epochs):
+    lstm = LSTMRegressor(
+        hidden_size=8,
+        early_stopping=True,  # on the last tenth of the days it is fitted on
+        shuffle=False,
+        max_iter=max_epochs,
+        random_state=0,
+    )
+    return TransformedTargetRegressor(
+        make_pipeline(SequenceScaler(), lstm), transformer=StandardScaler()
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=200, help="passes over the data at most")
+    parser.add_argument("--first-year", type=int, default=2009, help="first year to forecast")
+    args = parser.parse_args()
+
+    days, closes = load_closes()
+    returns = np.diff(np.log(closes))
+    X, y = sliding_windows(returns, WINDOW)  # X (n_days, 30, 1), y (n_days,)
+    # Each window's return y leads from the close `today` to the close `tomorrow`.
+    today, tomorrow = closes[WINDOW:-1], closes[WINDOW + 1 :]
+    year = days[WINDOW + 1 :].astype("datetime64[Y]").astype(int) + 1970
+
+    print("Mean absolute error of tomorrow's close, in index points:\n")
+    print(f"{'year':>9}{'days':>7}{'naive':>9}{'LSTM':>9}{'LSTM / naive':>15}")
+    start = perf_counter()
+    forecast = np.full_like(y, np.nan)
+    for this_year in range(args.first_year, year[-1] + 1):
+        past, now = year < this_year, year == this_year
+        model = make_model(args.epochs).fit(X[past], y[past])
+        forecast[now] = today[now] * np.exp(model.predict(X[now]))
+        print_row(this_year, tomorrow[now], today[now], forecast[now])
+    tested = year >= args.first_year
+    today, tomorrow, forecast = today[tested], tomorrow[tested], forecast[tested]
+    print_row("all years", tomorrow, today, forecast)
+    print(f"\nFits and forecasts took {perf_counter() - start:.1f} s.")
+    conclude(tomorrow, today, forecast)
+
+
+def print_row(label, actual, naive, lstm):
+    errors = [mean_absolute_error(actual, naive), mean_absolute_error(actual, lstm)]
+    ratio = errors[1] / errors[0]
+    print(f"{label:>9}{len(actual):7}{errors[0]:9.3f}{errors[1]:9.3f}{ratio:15.3f}")
+
+
+def conclude(actual, naive, lstm):
+    """Say in words what the figures say."""
+    rmse = [root_mean_squared_error(actual, forecast) for forecast in (naive, lstm)]
+    print(f"RMSE over all years: naive {rmse[0]:.3f}, LSTM {rmse[1]:.3f}.")
+
+    rose = actual > naive
+    right = np.mean((lstm > naive) == rose)
+    print(f"Up or down: LSTM right on {right:.1%} of days; always 'up' on {rose.mean():.1%}.")
+
+    # Do the absolute errors of the same days differ by more than chance?
+    test = ttest_rel(np.abs(actual - lstm), np.abs(actual - naive))
+    if test.pvalue > 0.05:
+        verdict = "does not differ significantly from"
+    else:
+        verdict = "is significantly " + ("smaller" if test.statistic < 0 else "larger") + " than"
+    print(f"The LSTM's error {verdict} the naive forecast's (paired t-test, p={test.pvalue:.2g}).")
+
+
+if __name__ == "__main__":
+    main()
