@@ -753,8 +753,37 @@ def max_threads():
 
 
 def thread_count(int n_threads):
-    """The threads a call asking for n_threads runs on: 1 in a fork of a process that ran several."""
+    """The threads a call asking for n_threads may run on: 1 in a fork of a process that ran several."""
     return safe_thread_count(n_threads)
+
+
+# Waking a sleeping thread costs about 10 microseconds. So many floating-point operations are worth it.
+cdef double work_per_thread = 4e6
+
+
+def set_work_per_thread(double operations):
+    """Set the floating-point operations that each thread gets at least; return the old number.
+
+    Results do not depend on it. Zero gives every call as many threads as it has tasks.
+    """
+    global work_per_thread
+    cdef double before = work_per_thread
+    work_per_thread = operations
+    return before
+
+
+cdef int threads_for(
+    const Net* net, Py_ssize_t n_samples, int n_passes, Py_ssize_t n_tasks, int n_threads,
+) noexcept:
+    """Threads that a region over n_tasks uses; n_passes is 1 for forward, 3 with the backward pass."""
+    cdef double operations = 0
+    cdef Py_ssize_t index
+    for index in range(net.n_layers):
+        operations += (net.layers[index].n_in + net.H) * 8. * net.H
+    operations *= <double> n_samples * net.T * n_passes
+    if operations < work_per_thread * n_threads:
+        n_threads = max(1, <int> (operations / work_per_thread))
+    return safe_thread_count(min(n_threads, n_tasks))
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -811,7 +840,7 @@ def forward(
     cdef Net* net = &plan.net
     cdef Py_ssize_t n_blocks = n_blocks_of(net, X.shape[0]), block
     cdef Interrupt interrupt = Interrupt(0, 0)
-    n_threads = safe_thread_count(min(n_threads, n_blocks))
+    n_threads = threads_for(net, X.shape[0], 1, n_blocks, n_threads)
     plan.reserve(n_threads, 0, sizeof(real))
     cdef real* packed = <real*> plan.packed
     cdef real* arenas = <real*> plan.arenas
@@ -881,7 +910,7 @@ def backward(
     cdef Net* net = &plan.net
     cdef Py_ssize_t n_slots = n_slots_of(net, X.shape[0]), slot
     cdef Interrupt interrupt = Interrupt(0, 0)
-    n_threads = safe_thread_count(min(n_threads, n_slots))
+    n_threads = threads_for(net, X.shape[0], 3, n_slots, n_threads)
     plan.reserve(n_threads, n_slots, sizeof(real))
     cdef real* packed = <real*> plan.packed
     cdef real* slots = <real*> plan.slots
@@ -1061,7 +1090,7 @@ def loss_and_gradient(
     cdef Py_ssize_t n_slots = n_slots_of(net, order.shape[0])
     cdef Interrupt interrupt = Interrupt(0, 0)
     cdef double loss
-    n_threads = safe_thread_count(min(n_threads, n_slots))
+    n_threads = threads_for(net, order.shape[0], 3, n_slots, n_threads)
     plan.reserve(n_threads, n_slots, sizeof(real))
     cdef const real[:, :, ::1] no_states = np.empty((0, 0, 0), np.asarray(params).dtype)
     with nogil:
@@ -1095,7 +1124,7 @@ def train(
     cdef double loss, total_loss = 0, weight_seen = 0, batch_weight, norm
     cdef const int64_t* batch
     cdef real scale
-    n_threads = safe_thread_count(min(n_threads, n_slots))
+    n_threads = threads_for(net, min(batch_size, n_samples), 3, n_slots, n_threads)
     plan.reserve(n_threads, n_slots, sizeof(real))
     dtype = np.asarray(params).dtype
     cdef const real[:, :, ::1] no_states = np.empty((0, 0, 0), dtype)

@@ -292,7 +292,8 @@ class _BaseLSTM(VersionedStateMixin, BaseEstimator, ABC):
             best = self._score_samples(validation, n_threads)
         best_parameters = last_parameters = self._parameters.copy()
         n_stalled = 0
-        outcome = "one epoch" if incremental else "unfinished"
+        asked_for = incremental or self.n_iter_no_change == np.inf
+        outcome = "all epochs asked for" if asked_for else "unfinished"
         try:
             with Progress(n_epochs, self.verbose) as progress:
                 for _ in range(n_epochs):
@@ -532,7 +533,7 @@ class LSTMRegressor(RegressorMixin, _BaseLSTM):
         on its best in `n_iter_no_change` consecutive epochs.
 
     n_iter_no_change : int or `numpy.inf`, default=10
-        See `tol`.
+        See `tol`. `numpy.inf` trains for `max_iter` epochs, and does not warn of it.
 
     early_stopping : bool, default=False
         Whether to hold out `validation_fraction` of the samples (or to use `X_val` and `y_val`),

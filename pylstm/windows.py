@@ -95,8 +95,9 @@ def sliding_windows(series, window, horizon=1, step=1, target=None):
     not in `X`: it is `series[-window:]`.
 
     Neighbouring windows overlap. Split them in order, say with
-    :class:`~sklearn.model_selection.TimeSeriesSplit`; with `gap=window + max(horizon) - 1` (at
-    `step=1`) the test set shares no step of the series with the training set.
+    :class:`~sklearn.model_selection.TimeSeriesSplit`; with `gap=max(horizon) - 1` (at `step=1`) no
+    target of the training set lies beyond the first test window, as in a real forecast; with
+    `gap=window + max(horizon) - 1` the two sets share no step of the series at all.
 
     Examples
     --------

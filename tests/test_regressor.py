@@ -530,7 +530,8 @@ def test_max_iter_warns_and_convergence_does_not():
     assert regressor.n_iter_ == 5  # the first epoch improves on nothing, four more stall
 
 
-def test_n_iter_no_change_may_be_infinite():
+@pytest.mark.filterwarnings("error")
+def test_infinite_n_iter_no_change_asks_for_max_iter_epochs_without_a_warning():
     regressor = model(tol=10.0, max_iter=30, n_iter_no_change=np.inf).fit(X, y)
     assert regressor.n_iter_ == 30
 
