@@ -140,7 +140,7 @@ def job_search(name, n_jobs):
 
 def job_memory(n_windows, batch):
     """Peak resident megabytes that training adds, the data memory-mapped."""
-    import resource
+    import threading
 
     from pylstm import LSTMRegressor
 
@@ -153,13 +153,12 @@ def job_memory(n_windows, batch):
         X.flush()
         X = np.load(path, mmap_mode="r")
         y = np.zeros(n_windows, np.float32)
-        anonymous = lambda: int(
-            Path("/proc/self/status").read_text().split("RssAnon:")[1].split()[0]
-        )
+
+        def anonymous():
+            return int(Path("/proc/self/status").read_text().split("RssAnon:")[1].split()[0])
+
         before = anonymous()
         peak = [before]
-
-        import threading
 
         done = threading.Event()
 
@@ -171,7 +170,6 @@ def job_memory(n_windows, batch):
         epochs = 1 if n_windows > 10_000 else 3
         LSTMRegressor(hidden_size=32, batch_size=batch, max_iter=epochs, random_state=0).fit(X, y)
         done.set()
-        del resource
         return (peak[0] - before) / 1024
 
 

@@ -1112,7 +1112,8 @@ def train(
     """One pass over `order` in batches, updating params, moments and n_steps; return the mean loss.
 
     A batch: gradient, clipping to max_grad_norm (if > 0), update by Adam (moments (2, n_params)) or SGD
-    (moments (1, n_params)). A batch whose loss or gradient is not finite ends the pass before its
+    (moments (1, n_params)). Its loss is divided by its size times the mean weight of all of `order`.
+    A batch whose loss or gradient is not finite ends the pass before its
     update, and the loss returned is nan. n_steps (1,) counts the updates, of earlier passes too.
     """
     cdef Plan plan = Plan(X.shape[2], hidden_size, num_layers, y.shape[1], X.shape[1],
@@ -1121,7 +1122,8 @@ def train(
     cdef Py_ssize_t n_samples = order.shape[0], start = 0, n
     cdef Py_ssize_t n_slots = n_slots_of(net, min(batch_size, n_samples))
     cdef Interrupt interrupt = Interrupt(0, 0)
-    cdef double loss, total_loss = 0, weight_seen = 0, batch_weight, norm
+    cdef double loss, total_loss = 0, norm
+    cdef double mean_weight = total_weight_of(weight, &order[0], n_samples) / n_samples
     cdef const int64_t* batch
     cdef real scale
     n_threads = threads_for(net, min(batch_size, n_samples), 3, n_slots, n_threads)
@@ -1134,11 +1136,8 @@ def train(
             n = min(batch_size, n_samples - start)
             batch = &order[start]
             start += n
-            batch_weight = total_weight_of(weight, batch, n)
-            if batch_weight == 0:
-                continue
             loss = batch_gradient(
-                net, params, X, y, weight, batch_weight, no_states, batch, n, alpha,
+                net, params, X, y, weight, n * mean_weight, no_states, batch, n, alpha,
                 <real*> plan.packed, <real*> plan.slots, <real*> plan.arenas, gradient, n_threads,
                 &interrupt)
             if interrupt.stop:
@@ -1146,7 +1145,6 @@ def train(
             norm = global_norm(gradient)
             if not (isfinite(loss) and isfinite(norm)):
                 total_loss = NAN
-                weight_seen = 1
                 break
             # torch.nn.utils.clip_grad_norm_'s factor
             scale = <real> min(1.0, max_grad_norm / (norm + 1e-6)) if max_grad_norm > 0 else 1
@@ -1157,7 +1155,6 @@ def train(
             else:
                 sgd_update(&params[0], &gradient[0], scale, &moments[0, 0], net.n_params,
                            learning_rate, momentum, nesterov)
-            total_loss += loss * batch_weight
-            weight_seen += batch_weight
+            total_loss += loss * n
     raise_interrupt(&interrupt)
-    return total_loss / weight_seen if weight_seen > 0 else 0.0
+    return total_loss / n_samples

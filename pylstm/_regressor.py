@@ -508,8 +508,9 @@ class LSTMRegressor(RegressorMixin, _BaseLSTM):
         Optimiser: Adam [4]_, or stochastic gradient descent with momentum.
 
     alpha : float, default=0.0
-        Strength of the L2 penalty on weights; biases are not penalised. The penalty is divided by
-        the sum of sample weights of a batch.
+        Strength of the L2 penalty on weights; biases are not penalised. As in
+        :class:`~sklearn.neural_network.MLPRegressor`, the penalty is divided by the number of
+        samples in a batch (times the mean sample weight).
 
     batch_size : int, default=32
         Samples for each update.
@@ -652,9 +653,10 @@ class LSTMRegressor(RegressorMixin, _BaseLSTM):
     and the prediction is h_T V + d, with T = `n_timesteps_`. The cell is that of [1]_ with the
     forget gate of [2]_, whose bias starts at 1 [3]_; W and V start Glorot-uniform, U orthogonal.
 
-    A sample's weight scales its share in the loss of its batch, which is divided by the batch's
-    sum of weights; samples of zero weight are left out. If the training samples make a single
-    batch, neither their order nor repetition in place of weight changes a bit of the result.
+    A sample's weight scales its share in the loss of its batch, which is divided by the number of
+    samples times the mean weight of all; samples of zero weight are left out. If the training
+    samples make a single batch, neither their order nor repetition in place of weight changes a
+    bit of the result.
 
     References
     ----------

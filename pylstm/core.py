@@ -513,8 +513,8 @@ def loss_and_gradient(params, X, y, arch, *, sample_weight=None, alpha=0.0, n_th
     y, weight = _check_targets(y, sample_weight, X, arch, params.dtype)
     if len(X) == 0:
         raise ValueError("The loss of no samples is not defined; X has 0 samples.")
-    if len(weight) and not weight.sum(dtype=np.float64) > 0:
-        raise ValueError("The sample weights must sum to a positive number.")
+    if len(weight):
+        _check_total_weight(weight)
     order = np.arange(len(X), dtype=np.int64)
     gradient = np.empty_like(params)
     loss = kernels.loss_and_gradient(
@@ -560,7 +560,9 @@ def train(
     batch_size : int
         Samples per batch, at least 1.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the samples; None means ones. A batch of zero weight is passed over.
+        Weights of the samples; None means ones. A batch's loss is divided by its number of samples
+        times their mean weight over `order`: whatever the batches, their gradients add up to that
+        of all samples.
     alpha : float, default=0.0
         Strength of the L2 penalty.
     max_grad_norm : float or None, default=None
@@ -569,8 +571,8 @@ def train(
     Returns
     -------
     loss : float
-        Mean loss of the batches before their updates, weighted by their samples' weights. nan if a
-        batch's loss or gradient was not finite: the pass ended before that batch's update.
+        Weighted mean loss of the samples, each before its batch's update. nan if a batch's loss or
+        gradient was not finite: the pass ended before that batch's update.
 
     Raises
     ------
@@ -629,6 +631,8 @@ def train(
     n_threads = effective_n_threads(n_threads)
     if order.size == 0:
         return 0.0
+    if len(weight):
+        _check_total_weight(weight[order])
     return kernels.train(
         params, X, y, weight, order, min(batch_size, len(order)), arch.hidden_size, arch.num_layers,
         alpha, max_grad_norm or 0.0, moments, optimizer.step_count, optimizer.learning_rate,
@@ -674,6 +678,11 @@ def _check_targets(y, sample_weight, X, arch, dtype):
     if sample_weight is None:
         return y, np.empty(0, dtype)
     return y, _dense("sample_weight", sample_weight, (len(X),), dtype)
+
+
+def _check_total_weight(weight):
+    if not weight.sum(dtype=np.float64) > 0:
+        raise ValueError("The sample weights must sum to a positive number.")
 
 
 def _dense_or_zeros(name, array, shape, dtype):

@@ -129,17 +129,18 @@ def backward(p, X, d_output=None, d_hidden=None, d_h_n=None, d_c_n=None, h0=None
     return Backward({name: grad[name] for name in p}, d_hidden, d_h0, d_c0)
 
 
-def loss_and_gradient(p, X, y, sample_weight=None, alpha=0.0):
+def loss_and_gradient(p, X, y, sample_weight=None, alpha=0.0, total_weight=None):
     """Weighted half mean squared error plus the L2 penalty of the weights (not the biases)."""
     w = np.ones(len(X)) if sample_weight is None else sample_weight.astype(float)
+    total_weight = w.sum() if total_weight is None else total_weight
     weights = [name for name in p if name[0] in "WUV"]
     error = forward(p, X).output - y
-    loss = 0.5 * (w @ error**2).sum() / (error.shape[1] * w.sum())
-    loss += 0.5 * alpha * sum((p[name] ** 2).sum() for name in weights) / w.sum()
-    d_output = w[:, np.newaxis] * error / (error.shape[1] * w.sum())
+    loss = 0.5 * (w @ error**2).sum() / (error.shape[1] * total_weight)
+    loss += 0.5 * alpha * sum((p[name] ** 2).sum() for name in weights) / total_weight
+    d_output = w[:, np.newaxis] * error / (error.shape[1] * total_weight)
     grad = backward(p, X, d_output).d_params
     for name in weights:
-        grad[name] = grad[name] + alpha * p[name] / w.sum()
+        grad[name] = grad[name] + alpha * p[name] / total_weight
     return loss, grad
 
 
@@ -187,17 +188,22 @@ def clip(grad, max_norm):
 def train(
     p, X, y, optimizer, order, batch_size, sample_weight=None, alpha=0.0, max_grad_norm=np.inf
 ):
-    """One pass over the samples in `order`; updates p in place and returns the pass's mean loss."""
+    """One pass over the samples in `order`; updates p in place and returns the pass's mean loss.
+
+    A batch's loss is divided by its size times the mean weight of the pass, not by its own weight:
+    so the batches' gradients add up to that of all samples.
+    """
     w = np.ones(len(X)) if sample_weight is None else sample_weight.astype(float)
+    mean_weight = w[order].mean()
     total = 0.0
     for start in range(0, len(order), batch_size):
         batch = order[start : start + batch_size]
-        if w[batch].sum() == 0:
-            continue
-        loss, grad = loss_and_gradient(p, X[batch], y[batch], w[batch], alpha)
+        loss, grad = loss_and_gradient(
+            p, X[batch], y[batch], w[batch], alpha, len(batch) * mean_weight
+        )
         optimizer.update(p, clip(grad, max_grad_norm))
-        total += loss * w[batch].sum()
-    return total / w[order].sum()
+        total += loss * len(batch)
+    return total / len(order)
 
 
 # -- what the tests share -------------------------------------------------------------------------

@@ -285,17 +285,19 @@ def test_the_learning_rate_may_change_between_passes():
     assert deviation(params, core.pack_parameters(problem.p, arch, np.float64)) < 1e-11
 
 
-def test_a_batch_of_zero_weight_is_passed_over():
+def test_weighted_batches_add_up_to_the_gradient_of_all_samples():
     problem, arch, params = set_up(TRAINING_SHAPE)
-    weights = np.ones(37)
-    weights[8:16] = 0
-    optimizer, expected_optimizer = (core.Adam(params.size, np.float64) for _ in range(2))
-    expected = params.copy()
-    train_passes(params, problem, arch, optimizer, sample_weight=weights)
-    rest = np.delete(np.arange(37), slice(8, 16))
-    train_passes(expected, problem, arch, expected_optimizer, order=rest)
-    assert_array_equal(params, expected)
-    assert optimizer.n_steps == 4
+    weights = random_weights(37, np.float64) ** 4  # batches of very different weight
+    part = slice(32)
+    _, expected = core.loss_and_gradient(
+        params, problem.X[part], problem.y[part], arch, sample_weight=weights[part]
+    )
+    trained = params.copy()
+    plain = core.SGD(params.size, np.float64, learning_rate=1e-7, momentum=0.0)
+    train_passes(
+        trained, problem, arch, plain, order=np.arange(32), batch_size=8, sample_weight=weights
+    )
+    assert_allclose((params - trained) / 1e-7 / 4, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("culprit", ["X", "y"])
@@ -313,6 +315,13 @@ def test_training_stops_before_an_update_that_is_not_finite(culprit):
 # -- the same bits --------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def threads_even_for_little_work():
+    before = _config.kernels.set_work_per_thread(0)
+    yield
+    _config.kernels.set_work_per_thread(before)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     "shape",
@@ -324,6 +333,7 @@ def test_training_stops_before_an_update_that_is_not_finite(culprit):
     ],
     ids=str,
 )
+@pytest.mark.usefixtures("threads_even_for_little_work")
 def test_any_number_of_threads_gives_the_same_bits(shape, dtype):
     problem, arch, params = set_up(shape, dtype)
     data, states = (problem.X, problem.y), problem.states
@@ -967,11 +977,12 @@ def test_the_loss_of_nothing_is_refused():
 
 def test_training_on_nothing_changes_nothing():
     problem, arch, params = set_up(TRAINING_SHAPE)
-    for options in ({"order": np.arange(0)}, {"sample_weight": np.zeros(37)}):
-        trained, optimizer = params.copy(), core.Adam(params.size, np.float64)
-        train_passes(trained, problem, arch, optimizer, **options)
-        assert_array_equal(trained, params)
-        assert optimizer.n_steps == 0
+    trained, optimizer = params.copy(), core.Adam(params.size, np.float64)
+    assert train_passes(trained, problem, arch, optimizer, order=np.arange(0)) == 0
+    with pytest.raises(ValueError, match="weights must sum to a positive number"):
+        train_passes(trained, problem, arch, optimizer, sample_weight=np.zeros(37))
+    assert_array_equal(trained, params)
+    assert optimizer.n_steps == 0
 
 
 def test_the_number_of_threads_is_counted_as_joblib_counts():
