@@ -534,34 +534,27 @@ cdef void load_inputs(
             memcpy(x + s * layer.row, h + s * below.row, net.H * sizeof(real))
 
 
-cdef void forward_layer(
-    const Net* net, Py_ssize_t index, const real* packed, const real[:, :, :] X,
-    const int64_t* order, Py_ssize_t start, Py_ssize_t n, real* arena,
+cdef void forward_step(
+    const Net* net, Py_ssize_t index, const real* packed, Py_ssize_t t, Py_ssize_t n, real* arena,
 ) noexcept nogil:
-    """One layer over all time steps, from the states in step 0's places."""
+    """One time step of one layer: x_t, h_{t-1} and c_{t-1} are in their places; h_t and c_t will be."""
     cdef const Layer* layer = &net.layers[index]
     cdef Py_ssize_t L = net.lanes, Hp = net.H_pad, B = net.block
-    cdef Py_ssize_t n_inputs = layer.n_in + net.H, t, tile, s
-    cdef real* xh
-    cdef real* h_next
-    cdef real* c
-    cdef real* c_next
+    cdef Py_ssize_t n_inputs = layer.n_in + net.H, tile, s
+    cdef real* xh = arena + layer.xh + (t % layer.xh_steps) * B * layer.row
+    cdef real* h_next = arena + layer.xh + ((t + 1) % layer.xh_steps) * B * layer.row + layer.in_pad
+    cdef real* c = arena + layer.c + (t % layer.c_steps) * B * Hp
+    cdef real* c_next = arena + layer.c + ((t + 1) % layer.c_steps) * B * Hp
     cdef real* z
-    for t in range(net.T):                                      # time steps
-        load_inputs(net, index, X, order, start, n, t, arena)
-        xh = arena + layer.xh + (t % layer.xh_steps) * B * layer.row
-        h_next = arena + layer.xh + ((t + 1) % layer.xh_steps) * B * layer.row + layer.in_pad
-        c = arena + layer.c + (t % layer.c_steps) * B * Hp
-        c_next = arena + layer.c + ((t + 1) % layer.c_steps) * B * Hp
-        for tile in range(net.n_tiles):                         # hidden tiles
-            z = arena + layer.z + (tile * layer.z_steps + t % layer.z_steps) * B * 4 * L
-            # z_t = [x_t, h_{t-1}] [W; U] + b
-            product(PANEL, n, 1, n_inputs, xh + layer.in_pad - layer.n_in, layer.row, 1, 0,
-                    packed + layer.packed_WU + tile * n_inputs * 4 * L, 4 * L, 0,
-                    packed + layer.packed_b + tile * 4 * L, 0, z, 4 * L)
-            for s in range(n):                                  # samples of the block
-                cell_forward_at(z + s * 4 * L, c + s * Hp + tile * L, c_next + s * Hp + tile * L,
-                                h_next + s * layer.row + tile * L)
+    for tile in range(net.n_tiles):                             # hidden tiles
+        z = arena + layer.z + (tile * layer.z_steps + t % layer.z_steps) * B * 4 * L
+        # z_t = [x_t, h_{t-1}] [W; U] + b
+        product(PANEL, n, 1, n_inputs, xh + layer.in_pad - layer.n_in, layer.row, 1, 0,
+                packed + layer.packed_WU + tile * n_inputs * 4 * L, 4 * L, 0,
+                packed + layer.packed_b + tile * 4 * L, 0, z, 4 * L)
+        for s in range(n):                                      # samples of the block
+            cell_forward_at(z + s * 4 * L, c + s * Hp + tile * L, c_next + s * Hp + tile * L,
+                            h_next + s * layer.row + tile * L)
 
 
 cdef inline real* last_h(const Net* net, Py_ssize_t index, real* arena) noexcept nogil:
@@ -570,22 +563,31 @@ cdef inline real* last_h(const Net* net, Py_ssize_t index, real* arena) noexcept
     return arena + layer.xh + (net.T % layer.xh_steps) * net.block * layer.row + layer.in_pad
 
 
+cdef void forward_head(
+    const Net* net, const real* packed, Py_ssize_t n, real* arena,
+) noexcept nogil:
+    """y = h_T V + d."""
+    cdef Py_ssize_t top = net.n_layers - 1
+    packed_product(net.lanes, net.K_pad // net.lanes, n, 1, net.H,
+                   last_h(net, top, arena), net.layers[top].row, 0,
+                   packed + net.packed_V, packed + net.packed_d, arena + net.y, net.K_pad)
+
+
 cdef void forward_block(
     const Net* net, const real* packed, const real[:, :, :] X, const real[:, :, ::1] h0,
     const real[:, :, ::1] c0, const int64_t* order, Py_ssize_t start, Py_ssize_t n, real* arena,
 ) noexcept nogil:
-    """All layers, then y = h_T V + d. Samples are order[start : start + n], or start .. start + n."""
+    """All layers and the head. Samples are order[start : start + n], or start .. start + n."""
     cdef const Layer* layer
-    cdef Py_ssize_t index
+    cdef Py_ssize_t index, t
     for index in range(net.n_layers):
         layer = &net.layers[index]
         load_states(net, h0, index, start, n, arena + layer.xh + layer.in_pad, layer.row)
         load_states(net, c0, index, start, n, arena + layer.c, net.H_pad)
-        forward_layer(net, index, packed, X, order, start, n, arena)
-    index = net.n_layers - 1
-    packed_product(net.lanes, net.K_pad // net.lanes, n, 1, net.H,
-                   last_h(net, index, arena), net.layers[index].row, 0,
-                   packed + net.packed_V, packed + net.packed_d, arena + net.y, net.K_pad)
+        for t in range(net.T):                                  # time steps
+            load_inputs(net, index, X, order, start, n, t, arena)
+            forward_step(net, index, packed, t, n, arena)
+    forward_head(net, packed, n, arena)
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -923,6 +925,72 @@ def backward(
                           arenas + threadid() * net.arena_size, &interrupt)
         collect_gradient(net, slots, n_slots, &d_params[0])
     raise_interrupt(&interrupt)
+
+
+# ----------------------------------------------------------------------------------------------------
+# Streaming: one sequence, one time step a call
+# ----------------------------------------------------------------------------------------------------
+
+cdef void take_step(
+    const Net* net, const real* packed, const real* x, real* y, real* arena,
+) noexcept nogil:
+    """x (n_features,) to y (K,); the states stay in the arena, in step 0's places."""
+    cdef const Layer* layer
+    cdef const real* inputs = x
+    cdef Py_ssize_t index
+    for index in range(net.n_layers):
+        layer = &net.layers[index]
+        memcpy(arena + layer.xh + layer.in_pad - layer.n_in, inputs, layer.n_in * sizeof(real))
+        forward_step(net, index, packed, 0, 1, arena)
+        inputs = last_h(net, index, arena)
+    forward_head(net, packed, 1, arena)
+    memcpy(y, arena + net.y, net.K * sizeof(real))
+    for index in range(net.n_layers):
+        layer = &net.layers[index]
+        memcpy(arena + layer.xh + layer.in_pad, last_h(net, index, arena), net.H * sizeof(real))
+
+
+@cython.final
+cdef class Stream:
+    """Handle of a network with its weights packed once, and of the states of one sequence."""
+    cdef Plan plan
+
+
+def stream_open(
+    const real[::1] params, Py_ssize_t n_features, Py_ssize_t hidden_size, Py_ssize_t num_layers,
+    Py_ssize_t n_outputs,
+):
+    """A `Stream` in states of zero."""
+    cdef Stream stream = Stream()
+    stream.plan = Plan(n_features, hidden_size, num_layers, n_outputs, 1, sizeof(real), False)
+    stream.plan.reserve(1, 0, sizeof(real))
+    pack_parameters(&stream.plan.net, &params[0], <real*> stream.plan.packed, False)
+    return stream
+
+
+def stream_step(Stream stream, const real[::1] x, real[::1] y):
+    """One time step: take x (n_features,), write y (n_outputs,)."""
+    take_step(&stream.plan.net, <const real*> stream.plan.packed, &x[0], &y[0],
+              <real*> stream.plan.arenas)
+
+
+def stream_states(Stream stream, real[:, ::1] h, real[:, ::1] c, bint put):
+    """Copy the states (num_layers, H) in, if `put`, or out."""
+    cdef Net* net = &stream.plan.net
+    cdef real* arena = <real*> stream.plan.arenas
+    cdef Py_ssize_t index, j
+    cdef real* own_h
+    cdef real* own_c
+    for index in range(net.n_layers):
+        own_h = arena + net.layers[index].xh + net.layers[index].in_pad
+        own_c = arena + net.layers[index].c
+        for j in range(net.H):
+            if put:
+                own_h[j] = h[index, j]
+                own_c[j] = c[index, j]
+            else:
+                h[index, j] = own_h[j]
+                c[index, j] = own_c[j]
 
 
 # ----------------------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ __all__ = [
     "Architecture",
     "Backward",
     "Forward",
+    "Stream",
     "backward",
     "effective_n_threads",
     "forward",
@@ -97,6 +98,11 @@ class Architecture:
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}.")
 
+
+# What the kernels take for states of zero, or for an output that is not wanted.
+_NO_STATES = {
+    dtype: np.empty((0, 0, 0), dtype) for dtype in (np.dtype(np.float32), np.dtype(np.float64))
+}
 
 Forward = namedtuple("Forward", ["output", "hidden", "h_n", "c_n"])
 Forward.__doc__ = "What `forward` returns."
@@ -378,7 +384,7 @@ def predict(params, X, arch, *, h0=None, c0=None, n_threads=None):
     """
     params, X = _check_call(params, X, arch)
     output = np.empty((len(X), arch.n_outputs), params.dtype)
-    nothing = np.empty((0, 0, 0), params.dtype)
+    nothing = _NO_STATES[params.dtype]
     _run_forward(params, X, arch, h0, c0, n_threads, output, nothing, nothing, nothing)
     return output
 
@@ -466,6 +472,87 @@ def backward(
             d_output, d_hidden, d_h_n, d_c_n, *result, n_threads,
         )  # fmt: skip
     return result
+
+
+class Stream:
+    """A network that takes one time step at a time: for data that arrive step by step.
+
+    A step costs about a microsecond for a small network. After the last step of a sequence the output
+    is, bit for bit, that of `predict` for the whole sequence.
+
+    Parameters
+    ----------
+    params : array-like of shape (n_params,)
+        The flat parameter vector; copied, so that later changes to it do not count.
+    arch : Architecture
+        The network's dimensions.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `forward`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pylstm.core import Architecture, Stream, init_parameters, predict
+    >>> arch = Architecture(n_features=3, hidden_size=4)
+    >>> params, X = init_parameters(arch, random_state=0), np.ones((1, 7, 3), np.float32)
+    >>> stream = Stream(params, arch)
+    >>> for x in X[0]:
+    ...     output = stream.step(x)
+    >>> bool(output == predict(params, X, arch))
+    True
+    """
+
+    def __init__(self, params, arch):
+        params = _check_params(params, arch)
+        self._arch = arch
+        self._dtype = params.dtype
+        self._handle = kernels.stream_open(
+            params, arch.n_features, arch.hidden_size, arch.num_layers, arch.n_outputs
+        )
+
+    def step(self, x):
+        """Take the next time step.
+
+        Parameters
+        ----------
+        x : array-like of shape (n_features,)
+            The inputs of this step; an array of the parameters' dtype is fastest.
+
+        Returns
+        -------
+        output : ndarray of shape (n_outputs,)
+            What the network would predict if the sequence ended here.
+        """
+        x = np.ascontiguousarray(x, self._dtype)
+        if x.shape != (self._arch.n_features,):
+            _check_shape("x", x, (self._arch.n_features,))
+        output = np.empty(self._arch.n_outputs, self._dtype)
+        kernels.stream_step(self._handle, x, output)
+        return output
+
+    @property
+    def states(self):
+        """Hidden and cell states, (h, c), copies of shape (num_layers, hidden_size); may be set.
+
+        They start as zeros; set them to start the next sequence, or to go back.
+        """
+        shape = (self._arch.num_layers, self._arch.hidden_size)
+        h, c = np.empty(shape, self._dtype), np.empty(shape, self._dtype)
+        kernels.stream_states(self._handle, h, c, False)
+        return h, c
+
+    @states.setter
+    def states(self, states):
+        shape = (self._arch.num_layers, self._arch.hidden_size)
+        # copies: the kernels take writable arrays here
+        h, c = (
+            _dense(name, state, shape, self._dtype).copy()
+            for name, state in zip("hc", states, strict=True)
+        )
+        kernels.stream_states(self._handle, h, c, True)
 
 
 # Training
@@ -643,12 +730,17 @@ def train(
 # Checks: after them the kernels may read and write without looking
 
 
-def _check_call(params, X, arch):
-    """The arrays of a call, in one dtype: params contiguous, X with whatever strides it has."""
+def _check_params(params, arch):
     params = np.ascontiguousarray(params)
     if params.dtype not in (np.float32, np.float64):
         params = params.astype(_numeric("params", params))
     _check_shape("params", params, (_n_parameters(arch),))
+    return params
+
+
+def _check_call(params, X, arch):
+    """The arrays of a call, in one dtype: params contiguous, X with whatever strides it has."""
+    params = _check_params(params, arch)
     X = np.asarray(X)
     _numeric("X", X)
     if X.ndim != 3:
@@ -667,7 +759,7 @@ def _check_states(first, second, X, arch, dtype):
     """Two optional arrays of states; the kernels take an empty array for zeros."""
     shape = (arch.num_layers, len(X), arch.hidden_size)
     return tuple(
-        np.empty((0, 0, 0), dtype) if states is None else _dense(name, states, shape, dtype)
+        _NO_STATES[dtype] if states is None else _dense(name, states, shape, dtype)
         for name, states in (first, second)
     )
 

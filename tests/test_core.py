@@ -4,9 +4,6 @@ import copy
 import gc
 import os
 import pickle
-import subprocess
-import sys
-import textwrap
 import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +13,7 @@ import pytest
 import reference
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.testing import assert_allclose, assert_array_equal
+from programs import run_python
 from reference import Shape, deviation, random_problem, random_shapes
 from threadpoolctl import threadpool_limits
 
@@ -41,19 +39,6 @@ def set_up(shape, dtype=np.float64, seed=0):
     problem = random_problem(shape, dtype, seed)
     arch = core.Architecture(*shape[2:])
     return problem, arch, core.pack_parameters(problem.p, arch, dtype)
-
-
-def run_python(code, timeout=60, **environment):
-    """Run a script in a fresh interpreter; its failure, or its hanging, is the test's."""
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
 
 
 # -- the numbers ----------------------------------------------------------------------------------
@@ -505,6 +490,38 @@ def test_every_other_instruction_set_of_this_processor_gives_the_numbers(instruc
         timeout=120,
         PYLSTM_ISA=instruction_set,
     )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [Shape(1, 9, 1, 1), Shape(3, 20, 5, 33, 3, 2)], ids=str)
+def test_stream_gives_the_bits_of_predict_at_every_step(shape, dtype):
+    problem, arch, params = set_up(shape, dtype)
+    for n, sequence in enumerate(problem.X):
+        stream = core.Stream(params, arch)
+        assert not np.any(stream.states)
+        stream.states = problem.states["h0"][:, n], problem.states["c0"][:, n]
+        states = {name: state[:, n : n + 1] for name, state in problem.states.items()}
+        for t, x in enumerate(sequence):
+            output = stream.step(x)
+            whole = core.forward(params, sequence[np.newaxis, : t + 1], arch, **states)
+            assert_array_equal(output, whole.output[0])
+            assert_array_equal(stream.states, [whole.h_n[:, 0], whole.c_n[:, 0]])
+
+
+def test_stream_refuses_what_does_not_fit():
+    _, arch, params = set_up(TRAINING_SHAPE)
+    with pytest.raises(ValueError, match="params must have shape"):
+        core.Stream(params[1:], arch)
+    stream = core.Stream(params, arch)
+    with pytest.raises(ValueError, match="x must have shape"):
+        stream.step(np.zeros(arch.n_features + 1))
+    with pytest.raises(ValueError, match="c must have shape"):
+        stream.states = stream.states[0], np.zeros(3)
+    before = stream.states
+    params[:] = np.nan  # the stream has its own
+    stream.step(np.zeros(arch.n_features))
+    assert np.isfinite(stream.states).all()
+    assert not np.array_equal(stream.states, before)
 
 
 # -- extremes -------------------------------------------------------------------------------------

@@ -1,12 +1,12 @@
 """Threads, processes and signals. Each case runs in a process of its own, with a hard time limit."""
 
 import multiprocessing
-import os
 import subprocess
 import sys
 import textwrap
 
 import pytest
+from programs import run_python
 
 from pylstm import core
 from pylstm._config import kernels
@@ -34,16 +34,7 @@ COMMON = """
 
 
 def run(code, **environment):
-    """The output of a Python program; a failure or more than 60 seconds fails the test."""
-    result = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(COMMON) + textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, **environment},
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout
+    return run_python(textwrap.dedent(COMMON) + textwrap.dedent(code), **environment)
 
 
 @needs_openmp
