@@ -20,13 +20,20 @@ def _load(module):
     processors every parallel region waits for the scheduler. Runtimes read the environment when they
     are loaded, so it is set for that moment; what the user has set stands.
     """
-    if "OMP_WAIT_POLICY" in os.environ:
-        return importlib.import_module(f".{module}", __package__)
-    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    set_here = "OMP_WAIT_POLICY" not in os.environ
+    if set_here:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     try:
         return importlib.import_module(f".{module}", __package__)
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"pylstm's compiled module {module} is missing in {os.path.dirname(__file__)}. If this is "
+            "the source folder, run Python elsewhere after 'pip install .', or install with "
+            "'pip install -e .'."
+        ) from error
     finally:
-        del os.environ["OMP_WAIT_POLICY"]
+        if set_here:
+            del os.environ["OMP_WAIT_POLICY"]
 
 
 _baseline = _load("_core")

@@ -169,6 +169,12 @@ cdef extern from * nogil:
         const double* A, Py_ssize_t a_row, Py_ssize_t a_col, Py_ssize_t a_segment,
         const double* B, Py_ssize_t b_row, Py_ssize_t b_segment,
         const double* init, Py_ssize_t init_row, double* C, Py_ssize_t c_row)
+    void row_product_f(
+        Py_ssize_t n_panels, Py_ssize_t K, const float* A, const float* B, Py_ssize_t b_row,
+        Py_ssize_t b_panel, const float* init, Py_ssize_t init_panel, float* C, Py_ssize_t c_panel)
+    void row_product_d(
+        Py_ssize_t n_panels, Py_ssize_t K, const double* A, const double* B, Py_ssize_t b_row,
+        Py_ssize_t b_panel, const double* init, Py_ssize_t init_panel, double* C, Py_ssize_t c_panel)
 
 
 cdef inline Py_ssize_t padded(Py_ssize_t n, Py_ssize_t unit) noexcept nogil:
@@ -193,6 +199,17 @@ cdef inline void product(
     else:
         product_d(width, M, n_segments, K, A, a_row, a_col, a_segment, B, b_row, b_segment,
                   init, init_row, C, c_row)
+
+
+cdef inline void row_product(
+    Py_ssize_t n_panels, Py_ssize_t K, const real* A, const real* B, Py_ssize_t b_row,
+    Py_ssize_t b_panel, const real* init, Py_ssize_t init_panel, real* C, Py_ssize_t c_panel,
+) noexcept nogil:
+    """C = init + A B for a single row A and several panels of B."""
+    if real is float:
+        row_product_f(n_panels, K, A, B, b_row, b_panel, init, init_panel, C, c_panel)
+    else:
+        row_product_d(n_panels, K, A, B, b_row, b_panel, init, init_panel, C, c_panel)
 
 
 cdef void packed_product(
@@ -541,20 +558,25 @@ cdef void forward_step(
     cdef const Layer* layer = &net.layers[index]
     cdef Py_ssize_t L = net.lanes, Hp = net.H_pad, B = net.block
     cdef Py_ssize_t n_inputs = layer.n_in + net.H, tile, s
-    cdef real* xh = arena + layer.xh + (t % layer.xh_steps) * B * layer.row
+    cdef Py_ssize_t z_tile = layer.z_steps * B * 4 * L
+    cdef real* xh = (arena + layer.xh + (t % layer.xh_steps) * B * layer.row
+                     + layer.in_pad - layer.n_in)
     cdef real* h_next = arena + layer.xh + ((t + 1) % layer.xh_steps) * B * layer.row + layer.in_pad
     cdef real* c = arena + layer.c + (t % layer.c_steps) * B * Hp
     cdef real* c_next = arena + layer.c + ((t + 1) % layer.c_steps) * B * Hp
-    cdef real* z
+    cdef real* z = arena + layer.z + t % layer.z_steps * B * 4 * L
+    cdef const real* WU = packed + layer.packed_WU
+    cdef const real* b = packed + layer.packed_b
+    # z_t = [x_t, h_{t-1}] [W; U] + b
+    if n == 1:
+        row_product(net.n_tiles, n_inputs, xh, WU, 4 * L, n_inputs * 4 * L, b, 4 * L, z, z_tile)
     for tile in range(net.n_tiles):                             # hidden tiles
-        z = arena + layer.z + (tile * layer.z_steps + t % layer.z_steps) * B * 4 * L
-        # z_t = [x_t, h_{t-1}] [W; U] + b
-        product(PANEL, n, 1, n_inputs, xh + layer.in_pad - layer.n_in, layer.row, 1, 0,
-                packed + layer.packed_WU + tile * n_inputs * 4 * L, 4 * L, 0,
-                packed + layer.packed_b + tile * 4 * L, 0, z, 4 * L)
+        if n > 1:
+            product(PANEL, n, 1, n_inputs, xh, layer.row, 1, 0, WU + tile * n_inputs * 4 * L, 4 * L, 0,
+                    b + tile * 4 * L, 0, z + tile * z_tile, 4 * L)
         for s in range(n):                                      # samples of the block
-            cell_forward_at(z + s * 4 * L, c + s * Hp + tile * L, c_next + s * Hp + tile * L,
-                            h_next + s * layer.row + tile * L)
+            cell_forward_at(z + tile * z_tile + s * 4 * L, c + s * Hp + tile * L,
+                            c_next + s * Hp + tile * L, h_next + s * layer.row + tile * L)
 
 
 cdef inline real* last_h(const Net* net, Py_ssize_t index, real* arena) noexcept nogil:
@@ -727,7 +749,7 @@ cdef extern from "_runtime.h" nogil:
     bint COMPILED_WITH_OPENMP
     ctypedef struct Interrupt:
         int stop
-        double next_look
+    Interrupt no_interrupt()
     int processor_level()
     int safe_thread_count(int n_threads)
     int interrupted(Interrupt* state)
@@ -841,7 +863,7 @@ def forward(
                           sizeof(real), hidden.shape[0] > 0)
     cdef Net* net = &plan.net
     cdef Py_ssize_t n_blocks = n_blocks_of(net, X.shape[0]), block
-    cdef Interrupt interrupt = Interrupt(0, 0)
+    cdef Interrupt interrupt = no_interrupt()
     n_threads = threads_for(net, X.shape[0], 1, n_blocks, n_threads)
     plan.reserve(n_threads, 0, sizeof(real))
     cdef real* packed = <real*> plan.packed
@@ -911,7 +933,7 @@ def backward(
                           sizeof(real), True)
     cdef Net* net = &plan.net
     cdef Py_ssize_t n_slots = n_slots_of(net, X.shape[0]), slot
-    cdef Interrupt interrupt = Interrupt(0, 0)
+    cdef Interrupt interrupt = no_interrupt()
     n_threads = threads_for(net, X.shape[0], 3, n_slots, n_threads)
     plan.reserve(n_threads, n_slots, sizeof(real))
     cdef real* packed = <real*> plan.packed
@@ -1156,7 +1178,7 @@ def loss_and_gradient(
                           sizeof(real), True)
     cdef Net* net = &plan.net
     cdef Py_ssize_t n_slots = n_slots_of(net, order.shape[0])
-    cdef Interrupt interrupt = Interrupt(0, 0)
+    cdef Interrupt interrupt = no_interrupt()
     cdef double loss
     n_threads = threads_for(net, order.shape[0], 3, n_slots, n_threads)
     plan.reserve(n_threads, n_slots, sizeof(real))
@@ -1189,7 +1211,7 @@ def train(
     cdef Net* net = &plan.net
     cdef Py_ssize_t n_samples = order.shape[0], start = 0, n
     cdef Py_ssize_t n_slots = n_slots_of(net, min(batch_size, n_samples))
-    cdef Interrupt interrupt = Interrupt(0, 0)
+    cdef Interrupt interrupt = no_interrupt()
     cdef double loss, total_loss = 0, norm
     cdef double mean_weight = total_weight_of(weight, &order[0], n_samples) / n_samples
     cdef const int64_t* batch

@@ -114,5 +114,33 @@ static void NAME(product)(ptrdiff_t width, ptrdiff_t M, ptrdiff_t n_segments, pt
     }
 }
 
+/* One row of A times all panels of four registers, b_panel, init_panel and c_panel apart. A single row
+ * has but four chains of multiply-adds to a panel, too few to hide their latency: two panels at a time.
+ * The sums are those of `product`, bit for bit. */
+static void NAME(row_product)(ptrdiff_t n_panels, ptrdiff_t K, const REAL *A,
+                              const REAL *B, ptrdiff_t b_row, ptrdiff_t b_panel,
+                              const REAL *init, ptrdiff_t init_panel, REAL *C, ptrdiff_t c_panel)
+{
+    ptrdiff_t panel = 0;
+    for (; panel + 1 < n_panels; panel += 2) {
+        VEC acc[2][4];
+        UNROLL for (int p = 0; p < 2; p++)
+            UNROLL for (int w = 0; w < 4; w++)
+                acc[p][w] = (VEC){0};
+        const REAL *b = B + panel * b_panel;
+        for (ptrdiff_t k = 0; k < K; k++, b += b_row)
+            UNROLL for (int p = 0; p < 2; p++)
+                UNROLL for (int w = 0; w < 4; w++)
+                    acc[p][w] += A[k] * ((const VEC *)(b + p * b_panel))[w];
+        UNROLL for (int p = 0; p < 2; p++)
+            UNROLL for (int w = 0; w < 4; w++)
+                ((VEC *)(C + (panel + p) * c_panel))[w]
+                    = ((const VEC *)(init + (panel + p) * init_panel))[w] + acc[p][w];
+    }
+    if (panel < n_panels)
+        NAME(tile4)(1, 1, K, A, 0, 1, 0, B + panel * b_panel, b_row, 0, init + panel * init_panel, 0,
+                    C + panel * c_panel, 0);
+}
+
 #undef TILE
 #undef TILES

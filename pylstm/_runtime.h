@@ -97,6 +97,12 @@ static double monotonic_seconds(void)
 #  define SET_FLAG(flag) (*(volatile int *)&(flag) = 1)
 #endif
 
+static Interrupt no_interrupt(void)
+{
+    Interrupt state = {0, monotonic_seconds() + INTERRUPT_INTERVAL};
+    return state;
+}
+
 static int interrupted(Interrupt *state)
 {
     if (omp_get_thread_num() == 0 && !READ_FLAG(state->stop)) {

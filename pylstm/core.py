@@ -27,7 +27,7 @@ for bit, and a sample's output does not depend on the batch it is in.
 
 from collections import namedtuple
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 from numbers import Integral
 
 import numpy as np
@@ -98,6 +98,10 @@ class Architecture:
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}.")
 
+    @cached_property
+    def _n_params(self):
+        return sum(int(np.prod(shape)) for shape in parameter_shapes(self).values())
+
 
 # What the kernels take for states of zero, or for an output that is not wanted.
 _NO_STATES = {
@@ -162,12 +166,7 @@ def n_parameters(arch):
     >>> n_parameters(Architecture(n_features=3, hidden_size=2))
     51
     """
-    return _n_parameters(arch)
-
-
-@lru_cache(maxsize=128)
-def _n_parameters(arch):
-    return sum(int(np.prod(shape)) for shape in parameter_shapes(arch).values())
+    return arch._n_params
 
 
 def unpack_parameters(params, arch):
@@ -199,7 +198,7 @@ def unpack_parameters(params, arch):
     [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
     """
     params = np.asarray(params)
-    _check_shape("params", params, (_n_parameters(arch),))
+    _check_shape("params", params, (arch._n_params,))
     arrays = {}
     start = 0
     for name, shape in parameter_shapes(arch).items():
@@ -598,6 +597,7 @@ def loss_and_gradient(params, X, y, arch, *, sample_weight=None, alpha=0.0, n_th
     """
     params, X = _check_call(params, X, arch)
     y, weight = _check_targets(y, sample_weight, X, arch, params.dtype)
+    _check_alpha(alpha)
     if len(X) == 0:
         raise ValueError("The loss of no samples is not defined; X has 0 samples.")
     if len(weight):
@@ -691,6 +691,9 @@ def train(
         raise ValueError(f"params must be float32 or float64, got {params.dtype}.")
     params, X = _check_call(params, X, arch)
     y, weight = _check_targets(y, sample_weight, X, arch, params.dtype)
+    _check_alpha(alpha)
+    if not isinstance(optimizer, Adam | SGD):
+        raise TypeError(f"optimizer must be an Adam or an SGD, got {optimizer!r}.")
     moments = optimizer.moments
     if moments.shape[1:] != params.shape or moments.dtype != params.dtype:
         raise ValueError(
@@ -731,10 +734,12 @@ def train(
 
 
 def _check_params(params, arch):
+    if not isinstance(arch, Architecture):
+        raise TypeError(f"arch must be an Architecture, got {arch!r}.")
     params = np.ascontiguousarray(params)
     if params.dtype not in (np.float32, np.float64):
         params = params.astype(_numeric("params", params))
-    _check_shape("params", params, (_n_parameters(arch),))
+    _check_shape("params", params, (arch._n_params,))
     return params
 
 
@@ -770,6 +775,11 @@ def _check_targets(y, sample_weight, X, arch, dtype):
     if sample_weight is None:
         return y, np.empty(0, dtype)
     return y, _dense("sample_weight", sample_weight, (len(X),), dtype)
+
+
+def _check_alpha(alpha):
+    if not alpha >= 0:
+        raise ValueError(f"alpha must not be negative, got {alpha}.")
 
 
 def _check_total_weight(weight):

@@ -842,9 +842,9 @@ FUNCTIONS = {
     "backward": (
         "params", "X", "arch", "h0", "c0", "d_output", "d_hidden", "d_h_n", "d_c_n", "n_threads",
     ),
-    "loss_and_gradient": ("params", "X", "y", "arch", "sample_weight", "n_threads"),
+    "loss_and_gradient": ("params", "X", "y", "arch", "sample_weight", "alpha", "n_threads"),
     "train": (
-        "params", "X", "y", "arch", "optimizer", "order", "batch_size", "sample_weight",
+        "params", "X", "y", "arch", "optimizer", "order", "batch_size", "sample_weight", "alpha",
         "max_grad_norm", "n_threads",
     ),
 }  # fmt: skip
@@ -857,7 +857,7 @@ def call(function, **changed):
     arguments |= problem.states | problem.upstream
     arguments |= {"sample_weight": np.ones(6), "order": np.arange(6), "batch_size": 2}
     arguments |= {"optimizer": core.SGD(params.size, np.float64), "max_grad_norm": 1.0}
-    arguments |= {"n_threads": 1} | changed
+    arguments |= {"alpha": 0.1, "n_threads": 1} | changed
     return getattr(core, function)(**{name: arguments[name] for name in FUNCTIONS[function]})
 
 
@@ -900,6 +900,10 @@ WRONG = {
     "batch_size 2.5": ("batch_size", 2.5, (TypeError, ValueError), "batch_size"),
     "max_grad_norm 0": ("max_grad_norm", 0.0, ValueError, "max_grad_norm"),
     "max_grad_norm nan": ("max_grad_norm", np.nan, ValueError, "max_grad_norm"),
+    "alpha negative": ("alpha", -0.1, ValueError, "alpha"),
+    "alpha nan": ("alpha", np.nan, ValueError, "alpha"),
+    "arch None": ("arch", None, TypeError, "arch must be an Architecture"),
+    "optimizer None": ("optimizer", None, TypeError, "optimizer must be an Adam or an SGD"),
     "optimizer of another size": (
         "optimizer", core.SGD(N_PARAMS - 1, np.float64), ValueError, str(N_PARAMS),
     ),
