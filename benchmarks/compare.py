@@ -6,11 +6,13 @@
 Every contestant runs in a process of its own; within a cell they take turns for several rounds, and the
 median over all repetitions counts. The table gives the time, the ratio to the fastest peer (above 1: pylstm
 is faster), GFLOP/s (a training step counted as 3 x 2 x B x T x 4H x (F + H), prediction as a third of it)
-and the share of the machine's matrix-product peak, measured in the same run.
+the share of the machine's matrix-product peak, measured in the same run, and how much faster pylstm is than
+on one thread.
 """
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -40,6 +42,10 @@ GOALS = {
 }
 
 
+# Seconds on the first number of threads measured, to compare the others with.
+ON_ONE_THREAD = {}
+
+
 def flops(part, cell):
     B, T, F, H = cell[:4]
     forward = 2 * B * T * 4 * H * (F + H + (layers_of(cell) - 1) * 2 * H)
@@ -50,19 +56,13 @@ class Worker:
     """The process of one contestant."""
 
     def __init__(self, name, n_threads):
-        import os
-
-        environment = {**os.environ, "OMP_NUM_THREADS": str(n_threads)}
-        # Settings that hold the peers' matrix products back have no place in a comparison.
-        for held_back in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
-            environment.pop(held_back, None)
         self.process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("peers.py")), name, str(n_threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env=environment,
+            env=environment(OMP_NUM_THREADS=str(n_threads)),
         )
 
     def run(self, part, cell, dtype, repetitions):
@@ -77,6 +77,12 @@ class Worker:
         self.process.wait()
 
 
+def environment(**settings):
+    """The environment for a contestant, without settings that hold the peers' matrix products back."""
+    held_back = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+    return {name: value for name, value in os.environ.items() if name not in held_back} | settings
+
+
 def product_peak(dtype, n_threads):
     """GFLOP/s of a large numpy matrix product: the best of several, in a process of its own."""
     code = f"""
@@ -89,12 +95,8 @@ for _ in range(15):
     best = max(best, 2 * 1536**3 / (time.perf_counter() - start) / 1e9)
 print(best)
 """
-    import os
-
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": str(n_threads)}
-    for held_back in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
-        environment.pop(held_back, None)
-    return float(subprocess.check_output([sys.executable, "-c", code], env=environment))
+    settings = environment(OPENBLAS_NUM_THREADS=str(n_threads))
+    return float(subprocess.check_output([sys.executable, "-c", code], env=settings))
 
 
 def measure(part, cell, dtype, n_threads, rounds, seconds_each):
@@ -128,8 +130,8 @@ def table(part, dtype, n_threads, cells, rounds, seconds_each):
         f"### {part}, {dtype}, {n_threads} thread{'s' * (n_threads > 1)} "
         f"(matrix product: {peak:.0f} GFLOP/s)",
         "",
-        "| B, T, F, H | pylstm | fastest peer | ratio | goal | GFLOP/s | of the peak |",
-        "|---|---|---|---|---|---|---|",
+        "| B, T, F, H | pylstm | fastest peer | ratio | goal | GFLOP/s | of the peak | scaling |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     print("\n".join(rows), flush=True)
     ratios = []
@@ -146,6 +148,8 @@ def table(part, dtype, n_threads, cells, rounds, seconds_each):
         else:
             row += " | | |"
         row += f" {speed:.0f} | {100 * speed / peak:.0f} % |"
+        on_one = ON_ONE_THREAD.setdefault((part, dtype, cell), ours)
+        row += f" {on_one / ours:.2f} |" if n_threads > 1 else " |"
         rows.append(row)
         print(row, flush=True)
     if ratios:

@@ -1,7 +1,7 @@
 """pylstm beside skorch, a plain PyTorch loop and MLPRegressor: whole fits, a search, memory, growth, import.
 
     pip install ".[benchmarks]"
-    python benchmarks/end_to_end.py [--parts fit search memory growth import] [--threads 1 2]
+    python benchmarks/end_to_end.py [--parts fit search ...] [--threads 1 2]
 
 Each measurement runs in a process of its own (this file with a job as its argument); contestants take turns
 and the median counts.
@@ -203,6 +203,84 @@ def job_growth(what):
     return sizes, seconds
 
 
+def job_mixed(other, alone):
+    """Median milliseconds of (pylstm, other) calls on two threads: alternating, or each alone."""
+    X, y = windows(2000, 30, 8)
+    from pylstm import core
+
+    arch = core.Architecture(8, 32)
+    params = core.init_parameters(arch, random_state=0)
+    optimizer = core.Adam(len(params), params.dtype)
+    order = np.arange(len(X))
+
+    def ours():
+        core.train(params, X, y[:, None], arch, optimizer, order=order, batch_size=256, n_threads=2)
+
+    if other == "PyTorch":
+        import torch
+
+        torch.set_num_threads(2)
+        lstm = torch.nn.LSTM(8, 32, batch_first=True)
+        batch = torch.from_numpy(X[:256])
+
+        def theirs():
+            lstm(batch)[0].sum().backward()
+    else:
+        from sklearn.ensemble import HistGradientBoostingRegressor
+
+        flat = X.reshape(len(X), -1)
+
+        def theirs():
+            HistGradientBoostingRegressor(max_iter=10, early_stopping=False).fit(flat, y)
+
+    def seconds(call):
+        start = time.perf_counter()
+        call()
+        return time.perf_counter() - start
+
+    rounds = 40
+    if alone:
+        times = [[seconds(call) for _ in range(rounds)] for call in (ours, theirs)]
+    else:
+        times = zip(*[(seconds(ours), seconds(theirs)) for _ in range(rounds)], strict=True)
+    return [1e3 * statistics.median(list(part)[2:]) for part in times]
+
+
+def job_stream(name):
+    """Median seconds of one streaming step (torch: LSTMCell and Linear), or of an empty call."""
+    x = np.ones((1, 8), np.float32)
+    if name == "pylstm":
+        from pylstm import core
+
+        arch = core.Architecture(8, 32)
+        stream, x = core.Stream(core.init_parameters(arch, random_state=0), arch), x[0]
+
+        def call():
+            stream.step(x)
+    elif name == "torch":
+        import torch
+
+        torch.set_num_threads(1)
+        cell, head, x = torch.nn.LSTMCell(8, 32), torch.nn.Linear(32, 1), torch.from_numpy(x)
+        states = [(torch.zeros(1, 32), torch.zeros(1, 32))]
+
+        def call():
+            with torch.inference_mode():
+                states[0] = cell(x, states[0])
+                head(states[0][0])
+    else:
+
+        def call():
+            pass
+
+    times = []
+    for _ in range(20_000):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
 def job_import(module):
     """Seconds of an import after numpy's."""
     start = time.perf_counter()
@@ -282,6 +360,32 @@ def part_growth(threads):
         print(f"  {what:9} ~ {what}^{exponent:.2f}   {shown}", flush=True)
 
 
+def part_mixed(threads):
+    print("\nTwo OpenMP runtimes in one process, two threads each: milliseconds a call")
+    for other in ("PyTorch", "HistGradientBoosting"):
+        results = {True: [], False: []}
+        for _ in range(5):
+            for alone, times in results.items():
+                times.append(run("mixed", other, alone))
+        ours_alone, theirs_alone = np.median(results[True], axis=0)
+        ours, theirs = np.median(results[False], axis=0)
+        print(
+            f"  pylstm {ours_alone:.2f} alone, {ours:.2f} alternating ({ours / ours_alone:.2f}); "
+            f"{other} {theirs_alone:.2f} alone, {theirs:.2f} alternating "
+            f"({theirs / theirs_alone:.2f})",
+            flush=True,
+        )
+
+
+def part_stream(threads):
+    print("\nStreaming, one step of (1, 1, 8, 32) from Python, microseconds")
+    medians = in_turns(
+        5, {name: lambda name=name: run("stream", name) for name in ("pylstm", "torch", "empty")}
+    )
+    for name, seconds in medians.items():
+        print(f"  {name:8} {1e6 * seconds:8.2f}", flush=True)
+
+
 def part_import(threads):
     import importlib.util
 
@@ -295,7 +399,7 @@ def part_import(threads):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parts = ["fit", "search", "memory", "growth", "import"]
+    parts = ["stream", "mixed", "fit", "search", "memory", "growth", "import"]
     parser.add_argument("--parts", nargs="+", default=parts, choices=parts)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--job", help=argparse.SUPPRESS)
