@@ -526,6 +526,8 @@ class Stream:
             What the network would predict if the sequence ended here.
         """
         x = np.ascontiguousarray(x, self._dtype)
+        if not x.flags.aligned:
+            x = x.copy()
         if x.shape != (self._arch.n_features,):
             _check_shape("x", x, (self._arch.n_features,))
         output = np.empty(self._arch.n_outputs, self._dtype)
@@ -685,8 +687,10 @@ def train(
     True
     """
     flags = getattr(params, "flags", None)
-    if not (isinstance(params, np.ndarray) and flags.c_contiguous and flags.writeable):
-        raise ValueError("params must be a C-contiguous, writable ndarray: it is updated in place.")
+    if not (isinstance(params, np.ndarray) and flags.carray):  # contiguous, aligned, writable
+        raise ValueError(
+            "params must be a C-contiguous, aligned and writable ndarray: it is updated in place."
+        )
     if params.dtype not in (np.float32, np.float64):
         raise ValueError(f"params must be float32 or float64, got {params.dtype}.")
     params, X = _check_call(params, X, arch)
@@ -700,7 +704,7 @@ def train(
             f"The optimiser was made for {moments.shape[1]} parameters of dtype {moments.dtype}, "
             f"got {len(params)} of dtype {params.dtype}."
         )
-    order = np.ascontiguousarray(order)
+    order = np.require(order, requirements=["C_CONTIGUOUS", "ALIGNED"])
     if order.ndim != 1 or (order.dtype.kind not in "iu" and order.size):
         raise ValueError(
             "order must be one-dimensional and hold sample indices (integers), got shape "
@@ -739,6 +743,8 @@ def _check_params(params, arch):
     params = np.ascontiguousarray(params)
     if params.dtype not in (np.float32, np.float64):
         params = params.astype(_numeric("params", params))
+    if not params.flags.aligned:
+        params = params.copy()
     _check_shape("params", params, (arch._n_params,))
     return params
 
@@ -757,7 +763,9 @@ def _check_call(params, X, arch):
         raise ValueError(f"X has {X.shape[2]} features, the architecture {arch.n_features}.")
     if X.shape[1] == 0:
         raise ValueError(f"X must have at least one time step, got shape {X.shape}.")
-    return params, X.astype(params.dtype, copy=False)
+    if X.dtype == params.dtype and X.flags.aligned:
+        return params, X
+    return params, X.astype(params.dtype)
 
 
 def _check_states(first, second, X, arch, dtype):
@@ -796,7 +804,7 @@ def _dense(name, array, shape, dtype):
     array = np.asarray(array)
     _numeric(name, array)
     _check_shape(name, array, shape)
-    return np.ascontiguousarray(array, dtype=dtype)
+    return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
 
 
 def _numeric(name, array):
