@@ -111,7 +111,7 @@ def measure(part, cell, dtype, n_threads, rounds, seconds_each):
     repetitions = {}
     try:
         for name, worker in workers.items():
-            first = worker.run(part, cell, dtype, 2)
+            first = worker.run(part, cell, dtype, 1)
             if first is not None:  # else the contestant is not installed
                 repetitions[name] = int(np.clip(seconds_each / min(first), 1, 3000))
         for _ in range(rounds):

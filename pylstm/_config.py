@@ -12,17 +12,21 @@ import sklearn
 from ._version import __version__
 
 
+# How the OpenMP runtime that comes with the kernels waits for work. A process may hold other runtimes
+# (PyTorch and scikit-learn bring their own), and threads that spin for long take the processors from
+# each other: so ours soon sleep. GNU's spins for some tens of microseconds first, which bridges the gap
+# between two training steps and saves waking the threads for each.
+_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "3000"}
+
+
 def _load(module):
     """Import a compiled module; the first one brings its OpenMP runtime along.
 
-    Idle threads of that runtime shall sleep, not spin: a process may hold other OpenMP runtimes
-    (PyTorch and scikit-learn bring their own), and where spinning threads outnumber the free
-    processors every parallel region waits for the scheduler. Runtimes read the environment when they
-    are loaded, so it is set for that moment; what the user has set stands.
+    Runtimes read the environment when they are loaded, so it is set for that moment, unless the user
+    has set any of it.
     """
-    set_here = "OMP_WAIT_POLICY" not in os.environ
-    if set_here:
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    settings = {} if _WAITING.keys() & os.environ.keys() else _WAITING
+    os.environ.update(settings)
     try:
         return importlib.import_module(f".{module}", __package__)
     except ModuleNotFoundError as error:
@@ -32,8 +36,8 @@ def _load(module):
             "'pip install -e .'."
         ) from error
     finally:
-        if set_here:
-            del os.environ["OMP_WAIT_POLICY"]
+        for name in settings:
+            del os.environ[name]
 
 
 _baseline = _load("_core")

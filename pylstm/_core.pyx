@@ -394,7 +394,7 @@ cdef class Plan:
         cdef size_t packed = self.net.packed_size * itemsize
         cdef size_t slots = n_slots * self.net.slot_size * itemsize
         cdef size_t arenas = n_threads * self.net.arena_size * itemsize
-        self.memory = calloc(packed + slots + arenas + CACHE_LINE, 1)
+        self.memory = zeroed_memory(packed + slots + arenas + CACHE_LINE)
         if self.memory == NULL:
             raise MemoryError()
         self.packed = <char*> self.memory + CACHE_LINE - <uintptr_t> self.memory % CACHE_LINE
@@ -745,6 +745,7 @@ cdef double squared_error(
 # ----------------------------------------------------------------------------------------------------
 
 cdef extern from "_runtime.h" nogil:
+    void* zeroed_memory(size_t n_bytes)
     const char* COMPILED_FOR
     bint COMPILED_WITH_OPENMP
     ctypedef struct Interrupt:

@@ -4,6 +4,7 @@
 #define PYLSTM_RUNTIME_H
 
 #include <Python.h>
+#include <stdlib.h>
 #include <time.h>
 
 #ifdef _OPENMP
@@ -22,6 +23,24 @@ static int omp_get_thread_num(void) { return 0; }
 #  include <unistd.h>
 #  define current_process() ((long)getpid())
 #endif
+
+/* Zeroed memory. Large areas in huge pages where the system has them (Linux): touching a fresh area page
+ * by page costs more than some training steps, and threads that do so wait for each other. */
+#ifdef __linux__
+#  include <sys/mman.h>
+#endif
+
+static void *zeroed_memory(size_t n_bytes)
+{
+    char *memory = (char *)calloc(n_bytes, 1);
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    if (memory != NULL && n_bytes >= ((size_t)1 << 22)) {
+        const size_t page = 4096, skip = page - (size_t)memory % page;
+        madvise(memory + skip, (n_bytes - skip) / page * page, MADV_HUGEPAGE);
+    }
+#endif
+    return memory;
+}
 
 /* Names the instruction set this file was compiled for. */
 #if defined(PYLSTM_SCALAR) || !(defined(__GNUC__) || defined(__clang__))
