@@ -11,7 +11,6 @@ import sklearn
 
 from ._version import __version__
 
-
 # How the OpenMP runtime that comes with the kernels waits for work. A process may hold other runtimes
 # (PyTorch and scikit-learn bring their own), and threads that spin for long take the processors from
 # each other: so ours soon sleep. GNU's spins for some tens of microseconds first, which bridges the gap
