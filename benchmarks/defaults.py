@@ -24,9 +24,7 @@ from pylstm import LSTMRegressor, SequenceScaler, sliding_windows
 
 SETTINGS = {
     "learning_rate_init": [1e-3, 2e-3, 3e-3, 5e-3, 1e-2],
-    "max_iter": [100, 200],
-    "max_grad_norm": [1.0],
-    "batch_size": [32],
+    "max_iter": [30, 50, 100, 200],
 }
 
 

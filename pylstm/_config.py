@@ -1,6 +1,7 @@
 """Which compiled kernels run, on how many threads, and the report of it."""
 
 import importlib
+import importlib.util
 import os
 import platform
 import sys

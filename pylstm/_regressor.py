@@ -366,7 +366,8 @@ class _BaseLSTM(VersionedStateMixin, BaseEstimator, ABC):
             + self._advice(),
             "unfinished": f"Training reached max_iter={self.max_iter} epochs before the "
             f"{'validation score' if self.early_stopping else 'loss'} stopped improving by "
-            f"tol={self.tol} in {self.n_iter_no_change} epochs. Raise max_iter or tol.",
+            f"tol={self.tol} in {self.n_iter_no_change} epochs. Raise max_iter or tol, or let "
+            "early_stopping decide on held-out samples.",
         }
         if outcome in messages:
             category = UserWarning if outcome == "interrupted" else ConvergenceWarning
@@ -518,8 +519,9 @@ class LSTMRegressor(RegressorMixin, _BaseLSTM):
     learning_rate_init : float, default=0.003
         Step size of the updates.
 
-    max_iter : int, default=200
-        Epochs (passes over the training samples) at most.
+    max_iter : int, default=50
+        Epochs (passes over the training samples) at most. Few, as noisy series are soon learned by
+        heart; raise it for small or clean data, or together with `early_stopping`.
 
     shuffle : bool, default=True
         Whether to visit the samples in a new random order in each epoch, and whether
@@ -694,7 +696,7 @@ class LSTMRegressor(RegressorMixin, _BaseLSTM):
         alpha=0.0,
         batch_size=32,
         learning_rate_init=0.003,
-        max_iter=200,
+        max_iter=50,
         shuffle=True,
         max_grad_norm=1.0,
         tol=1e-4,

@@ -115,6 +115,17 @@ def test_threadpoolctl_is_honoured():
         assert core.effective_n_threads() == 1
 
 
+def test_import_leaves_the_environment_as_it_was():
+    output = run(
+        """
+        print(sorted(name for name in os.environ if name.startswith(("OMP_", "GOMP_"))))
+    """,
+        OMP_NUM_THREADS="2",
+    )
+    assert output.strip() == "['OMP_NUM_THREADS']"
+    assert run("print(os.environ['GOMP_SPINCOUNT'])", GOMP_SPINCOUNT="7").split() == ["7"]
+
+
 def test_n_jobs_counts_as_in_joblib():
     import joblib
 
