@@ -74,7 +74,11 @@ def mlp_model(T, F, H, batch, n_threads, epochs=N_EPOCHS):
     from sklearn.neural_network import MLPRegressor
 
     return MLPRegressor(
-        H, batch_size=batch, max_iter=epochs, n_iter_no_change=epochs + 1, random_state=0
+        hidden_layer_sizes=(H,),
+        batch_size=batch,
+        max_iter=epochs,
+        n_iter_no_change=epochs + 1,
+        random_state=0,
     )
 
 

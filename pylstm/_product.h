@@ -9,8 +9,8 @@
  * or per time step where the operands are stored in those pieces). All strides count elements.
  *
  * Every C[m, v] is one chain of multiply-adds in the order of k, whatever tile it lies in, so that a
- * sample's result has the same bits in any batch. init comes last: a long sum that is made in parts
- * (init being C) loses less to rounding than one chain.
+ * sample's result has the same bits in any batch. A bias (init_row 0) starts the chain; a matrix comes
+ * last: a long sum that is made in parts (init being C) loses less to rounding than one chain.
  *
  * This file is included twice, once for each type, with REAL, VEC, LANES and NAME(x) defined.
  */
@@ -40,10 +40,14 @@ SIMD_INLINE void NAME(tile)(const int M, const int W, ptrdiff_t n_segments, ptrd
                             const REAL *B, ptrdiff_t b_row, ptrdiff_t b_segment,
                             const REAL *init, ptrdiff_t init_row, REAL *C, ptrdiff_t c_row)
 {
+    const VEC *bias = init && init_row == 0 ? (const VEC *)init : NULL;
     VEC acc[MAX_TILE_ROWS][4];
     UNROLL for (int m = 0; m < M; m++)
-        UNROLL for (int w = 0; w < W; w++)
+        UNROLL for (int w = 0; w < W; w++) {
             acc[m][w] = (VEC){0};
+            if (bias)
+                acc[m][w] = bias[w];
+        }
 
     for (ptrdiff_t segment = 0; segment < n_segments; segment++) {
         const REAL *a = A + segment * a_segment;
@@ -60,7 +64,7 @@ SIMD_INLINE void NAME(tile)(const int M, const int W, ptrdiff_t n_segments, ptrd
 
     UNROLL for (int m = 0; m < M; m++)
         UNROLL for (int w = 0; w < W; w++) {
-            if (init)
+            if (init && !bias)
                 acc[m][w] += ((const VEC *)(init + m * init_row))[w];
             ((VEC *)(C + m * c_row))[w] = acc[m][w];
         }
@@ -126,7 +130,7 @@ static void NAME(row_product)(ptrdiff_t n_panels, ptrdiff_t K, const REAL *A,
         VEC acc[2][4];
         UNROLL for (int p = 0; p < 2; p++)
             UNROLL for (int w = 0; w < 4; w++)
-                acc[p][w] = (VEC){0};
+                acc[p][w] = ((const VEC *)(init + (panel + p) * init_panel))[w];
         const REAL *b = B + panel * b_panel;
         for (ptrdiff_t k = 0; k < K; k++, b += b_row)
             UNROLL for (int p = 0; p < 2; p++)
@@ -134,8 +138,7 @@ static void NAME(row_product)(ptrdiff_t n_panels, ptrdiff_t K, const REAL *A,
                     acc[p][w] += A[k] * ((const VEC *)(b + p * b_panel))[w];
         UNROLL for (int p = 0; p < 2; p++)
             UNROLL for (int w = 0; w < 4; w++)
-                ((VEC *)(C + (panel + p) * c_panel))[w]
-                    = ((const VEC *)(init + (panel + p) * init_panel))[w] + acc[p][w];
+                ((VEC *)(C + (panel + p) * c_panel))[w] = acc[p][w];
     }
     if (panel < n_panels)
         NAME(tile4)(1, 1, K, A, 0, 1, 0, B + panel * b_panel, b_row, 0, init + panel * init_panel, 0,
