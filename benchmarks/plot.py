@@ -39,12 +39,20 @@ def main():
         for threads, offset, color in ((1, -0.2, "C0"), (2, 0.2, "C1")):
             rows = tables[part, threads]
             places = [place + offset for place in range(len(rows))]
-            bars = ax.barh(places, rows.values(), 0.38, color=color, label=f"{threads} thread(s)")
+            bars = ax.barh(
+                places,
+                rows.values(),
+                0.38,
+                color=color,
+                label=f"{threads} thread{'s' * (threads > 1)}",
+            )
             ax.bar_label(bars, fmt="%.1f", padding=2, fontsize=8)
         ax.set_yticks(range(len(rows)), rows)
         ax.invert_yaxis()
         ax.set_xscale("log")
-        ax.axvline(1, color="black", lw=1)
+        ax.set_xlim(left=1)  # as fast as the peer
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter("")
         ax.set_title(f"{title}: times the fastest peer's speed", loc="left", fontsize=10)
         ax.set_ylabel("batch, time steps, features, hidden units (, layers)", fontsize=8)
         ax.spines[["top", "right"]].set_visible(False)
