@@ -393,12 +393,13 @@ def part_stream(threads):
 def part_import(threads):
     import importlib.util
 
-    jobs = {name: lambda name=name: run("import", name) for name in ("pylstm", "sklearn", "torch")}
-    print("\nImport, after numpy's")
+    names = ("pylstm", "pylstm._regressor", "sklearn", "torch")
+    jobs = {name: lambda name=name: run("import", name) for name in names}
+    print("\nImport, after numpy's (pylstm._regressor: the estimator, with scikit-learn)")
     for name, seconds in in_turns(7, jobs).items():
-        folder = Path(importlib.util.find_spec(name).origin).parent
+        folder = Path(importlib.util.find_spec(name.split(".")[0]).origin).parent
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-        print(f"  {name:8} {1e3 * seconds:7.0f} ms, {size / 1e6:7.1f} MB installed", flush=True)
+        print(f"  {name:18} {1e3 * seconds:7.0f} ms, {size / 1e6:7.1f} MB installed", flush=True)
 
 
 def main():

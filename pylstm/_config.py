@@ -5,10 +5,9 @@ import importlib.util
 import os
 import platform
 import sys
+from functools import lru_cache
 
-import joblib
 import numpy as np
-import sklearn
 
 from ._version import __version__
 
@@ -71,6 +70,14 @@ def _choose_kernels():
 instruction_set, kernels = _choose_kernels()
 
 
+@lru_cache(maxsize=1)
+def _cpu_count():
+    """CPUs of this process, container limits included; reading those takes longer than a prediction."""
+    from joblib import cpu_count
+
+    return cpu_count()
+
+
 def effective_n_threads(n_jobs=None):
     """Number of threads that a call with `n_jobs` runs on.
 
@@ -103,7 +110,7 @@ def effective_n_threads(n_jobs=None):
     if not kernels.has_openmp():
         return 1
     if n_jobs is None or n_jobs < 0:
-        n_threads = min(kernels.max_threads(), joblib.cpu_count())
+        n_threads = min(kernels.max_threads(), _cpu_count())
         if n_jobs is not None:
             n_threads = max(1, n_threads + 1 + n_jobs)
     else:
@@ -113,6 +120,8 @@ def effective_n_threads(n_jobs=None):
 
 def config():
     """What `show_config` prints, as a dict of names and values."""
+    import sklearn
+
     return {
         "pylstm": __version__,
         "python": platform.python_version(),

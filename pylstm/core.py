@@ -31,7 +31,6 @@ from functools import cached_property
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from ._config import effective_n_threads, kernels
 from ._optimizers import SGD, Adam
@@ -278,6 +277,9 @@ def init_parameters(arch, *, dtype=np.float32, random_state=None):
     >>> init_parameters(Architecture(n_features=1, hidden_size=4), random_state=0).shape
     (101,)
     """
+    # Not at the top: who only predicts need not wait for scikit-learn's import.
+    from sklearn.utils import check_random_state
+
     rng = check_random_state(random_state)
     H = arch.hidden_size
     params = np.zeros(n_parameters(arch), dtype=_float_dtype(dtype))

@@ -8,7 +8,7 @@ import textwrap
 import pytest
 from programs import run_python
 
-from pylstm import core
+from pylstm import _config, core
 from pylstm._config import kernels
 
 needs_openmp = pytest.mark.skipif(not kernels.has_openmp(), reason="built without OpenMP")
@@ -140,8 +140,31 @@ def test_n_jobs_counts_as_in_joblib():
 
 
 def test_cpus_of_the_process_are_the_limit(monkeypatch):
+    _config._cpu_count.cache_clear()
     monkeypatch.setattr("joblib.cpu_count", lambda: 1)  # what a container with one CPU gives
     assert core.effective_n_threads() == 1
+    _config._cpu_count.cache_clear()
+
+
+def test_predicting_through_the_core_does_not_import_scikit_learn():
+    run_python("""
+        import sys
+        import numpy as np
+        import pylstm
+
+        arch = pylstm.core.Architecture(n_features=2, hidden_size=3)
+        params = np.zeros(pylstm.core.n_parameters(arch))
+        pylstm.core.predict(params, np.zeros((4, 5, 2)), arch, n_threads=1)
+        assert "sklearn" not in sys.modules
+        assert set(pylstm.__all__) <= set(dir(pylstm))
+        pylstm.LSTMRegressor, pylstm.SequenceScaler, pylstm.sliding_windows
+        try:
+            pylstm.missing
+        except AttributeError as error:
+            assert "missing" in str(error)
+        else:
+            raise AssertionError
+    """)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
