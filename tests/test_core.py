@@ -716,6 +716,7 @@ def test_ctrl_c_stops_training_within_a_second_after_a_whole_step():
         import numpy as np
         from pylstm import core
 
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
         arch = core.Architecture(n_features=3, hidden_size=32)
         rng = np.random.default_rng(0)
         X, y = rng.standard_normal((64, 50, 3)), rng.standard_normal((64, 1))
