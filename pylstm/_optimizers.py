@@ -12,9 +12,11 @@ class _Optimizer:
         Running averages of the gradient, in the dtype of the parameters.
     step_count : ndarray of int64 of shape (1,)
         Updates made so far; `n_steps` gives it as an int.
-    learning_rate : float
-        May be changed between passes.
+    learning_rate : float or ndarray of shape (n_batches,)
+        Step size, or that of each batch of the next pass; may be changed between passes.
     """
+
+    _solver: int  # the kernels' number of the update
 
     def __init__(self, n_params, dtype, learning_rate):
         self.learning_rate = learning_rate
@@ -51,6 +53,7 @@ class Adam(_Optimizer):
     0
     """
 
+    _solver = 0
     _n_moments = 2
 
     def __init__(
@@ -62,8 +65,75 @@ class Adam(_Optimizer):
         self.epsilon = epsilon
 
     def _settings(self):
-        """(adam, beta_1, beta_2, epsilon, momentum, nesterov), as `_core.train` takes them."""
-        return True, self.beta_1, self.beta_2, self.epsilon, 0.0, False
+        """(beta_1, beta_2, epsilon, momentum, nesterov, weight_decay), as `_core.train` takes them."""
+        return self.beta_1, self.beta_2, self.epsilon, 0.0, False, 0.0
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019).
+
+    Before each of Adam's updates the weights, not the biases, are multiplied by
+    ``1 - learning_rate * weight_decay``.
+
+    Parameters
+    ----------
+    n_params, dtype, learning_rate, beta_1, beta_2, epsilon
+        As for `Adam`.
+    weight_decay : float, default=0.01
+        Strength of the decay.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pylstm.core import AdamW
+    >>> AdamW(10, np.float32, weight_decay=0.1).weight_decay
+    0.1
+    """
+
+    _solver = 1
+
+    def __init__(self, n_params, dtype, *, weight_decay=0.01, **settings):
+        super().__init__(n_params, dtype, **settings)
+        self.weight_decay = weight_decay
+
+    def _settings(self):
+        return *super()._settings()[:-1], self.weight_decay
+
+
+class RMSprop(_Optimizer):
+    """Gradient descent by the sign and relative size of the gradient (Tieleman & Hinton 2012).
+
+    Parameters
+    ----------
+    n_params : int
+        Length of the flat parameter vector.
+    dtype : {numpy.float32, numpy.float64}
+        Its dtype.
+    learning_rate : float, default=0.001
+        Step size.
+    decay : float in [0, 1), default=0.99
+        Decay of the running average of the squared gradient.
+    epsilon : float, default=1e-8
+        Added to its root.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pylstm.core import RMSprop
+    >>> RMSprop(10, np.float32, decay=0.9).moments.shape
+    (1, 10)
+    """
+
+    _solver = 2
+    _n_moments = 1
+
+    def __init__(self, n_params, dtype, *, learning_rate=1e-3, decay=0.99, epsilon=1e-8):
+        super().__init__(n_params, dtype, learning_rate)
+        self.decay = decay
+        self.epsilon = epsilon
+
+    def _settings(self):
+        return 0.0, self.decay, self.epsilon, 0.0, False, 0.0
 
 
 class SGD(_Optimizer):
@@ -90,6 +160,7 @@ class SGD(_Optimizer):
     (1, 10)
     """
 
+    _solver = 3
     _n_moments = 1
 
     def __init__(self, n_params, dtype, *, learning_rate=1e-3, momentum=0.9, nesterov=True):
@@ -98,4 +169,4 @@ class SGD(_Optimizer):
         self.nesterov = nesterov
 
     def _settings(self):
-        return False, 0.0, 0.0, 0.0, self.momentum, self.nesterov
+        return 0.0, 0.0, 0.0, self.momentum, self.nesterov, 0.0

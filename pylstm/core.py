@@ -10,14 +10,19 @@ The flat vector holds, one after the other and each in C order, for every layer 
 =========  ==================  =================================================================
 name       shape               meaning
 =========  ==================  =================================================================
-``W{l}``   (n_in, 4H)          input weights; n_in is n_features for layer 0, H for the others
+``W{l}``   (n_in, 4H)          input weights; n_in is n_features for layer 0, D * H for the others
 ``U{l}``   (H, 4H)             recurrent weights
 ``b{l}``   (4H,)               biases
 =========  ==================  =================================================================
 
-and then the final linear layer, ``V`` (H, K) and ``d`` (K,), with H = hidden_size and K =
-n_outputs. The 4H columns belong to the input gate, the forget gate, the candidate and the output
-gate, in this order. The equations stand in `pylstm/_core.pyx`, the sources beside them.
+(followed by ``W{l}_reverse``, ``U{l}_reverse``, ``b{l}_reverse`` if the network is bidirectional)
+and then the final linear layer, ``V`` (D * H, K) and ``d`` (K,), with H = hidden_size, K =
+n_outputs and D the number of directions. The 4H columns belong to the input gate, the forget gate,
+the candidate and the output gate, in this order. The equations stand in `pylstm/_core.pyx`, the
+sources beside them.
+
+Sequences may be of different lengths: `lengths` gives the time steps of each sample, from the first
+on; what lies behind them in `X` is padding, which is never looked at.
 
 Arrays of dtype float32 or float64 are used as they are, other dtypes are converted; the parameters'
 dtype decides in which precision a call is computed. `X` may have any strides (a sliding-window
@@ -33,18 +38,39 @@ from numbers import Integral
 import numpy as np
 
 from ._config import effective_n_threads, kernels
-from ._optimizers import SGD, Adam
+from ._losses import (
+    AbsoluteError,
+    Gaussian,
+    Huber,
+    LogLoss,
+    Loss,
+    Poisson,
+    Quantile,
+    SquaredError,
+)
+from ._optimizers import SGD, Adam, AdamW, RMSprop, _Optimizer
 
 __all__ = [
     "SGD",
+    "AbsoluteError",
     "Adam",
+    "AdamW",
     "Architecture",
     "Backward",
     "Forward",
+    "GateActivations",
+    "Gaussian",
+    "Huber",
+    "LogLoss",
+    "Poisson",
+    "Quantile",
+    "RMSprop",
+    "SquaredError",
     "Stream",
     "backward",
     "effective_n_threads",
     "forward",
+    "gate_activations",
     "init_parameters",
     "loss_and_gradient",
     "n_parameters",
@@ -70,11 +96,21 @@ class Architecture:
         LSTM layers, each reading the hidden states of the one below.
     n_outputs : int, default=1
         Outputs of the final linear layer.
+    bidirectional : bool, default=False
+        Whether each layer also has cells that read the sequence from its end to its start
+        (Schuster & Paliwal 1997). A layer's output at a time step is that of both, side by side;
+        the linear layer reads the final hidden states of both.
+    return_sequences : bool, default=False
+        Whether the linear layer is applied to the output of every time step, instead of once.
+    mask_missing : bool, default=False
+        Whether `X` may be NaN where a value is missing. The network then reads the value observed
+        last (0 before the first), and, as n_features further inputs, which values are missing
+        (Lipton et al. 2016; Che et al. 2018).
 
     Raises
     ------
     TypeError
-        If a dimension is no integer.
+        If a dimension is no integer, or an option no bool.
     ValueError
         If a dimension is less than 1.
 
@@ -89,29 +125,61 @@ class Architecture:
     hidden_size: int = 32
     num_layers: int = 1
     n_outputs: int = 1
+    bidirectional: bool = False
+    return_sequences: bool = False
+    mask_missing: bool = False
 
     def __post_init__(self):
-        for name, value in vars(self).items():
+        for name in ("n_features", "hidden_size", "num_layers", "n_outputs"):
+            value = getattr(self, name)
             if not isinstance(value, Integral):
                 raise TypeError(f"{name} must be an integer, got {value!r}.")
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}.")
+        for name in ("bidirectional", "return_sequences", "mask_missing"):
+            value = getattr(self, name)
+            if not isinstance(value, bool | np.bool_):
+                raise TypeError(f"{name} must be True or False, got {value!r}.")
+
+    @property
+    def num_directions(self):
+        """2 if the network is bidirectional, else 1."""
+        return 2 if self.bidirectional else 1
+
+    @cached_property
+    def _dimensions(self):
+        """As the kernels take them."""
+        return (
+            int(self.n_features), int(self.hidden_size), int(self.num_layers), int(self.n_outputs),
+            self.num_directions, bool(self.return_sequences), bool(self.mask_missing),
+        )  # fmt: skip
+
+    def _states_shape(self, n_samples):
+        return (self.num_layers * self.num_directions, n_samples, self.hidden_size)
+
+    def _output_shape(self, X, n_outputs):
+        """Of outputs or targets, as the kernels take them: one application of the head, or T."""
+        return (len(X), X.shape[1] if self.return_sequences else 1, n_outputs)
+
+    def _without_axis(self, output):
+        """The same array as the caller wants it: (n, K), or (n, T, K) with return_sequences."""
+        return output if self.return_sequences else output[:, 0]
 
     @cached_property
     def _n_params(self):
         return sum(int(np.prod(shape)) for shape in parameter_shapes(self).values())
 
 
-# What the kernels take for states of zero, or for an output that is not wanted.
-_NO_STATES = {
-    dtype: np.empty((0, 0, 0), dtype) for dtype in (np.dtype(np.float32), np.dtype(np.float64))
-}
-
 Forward = namedtuple("Forward", ["output", "hidden", "h_n", "c_n"])
 Forward.__doc__ = "What `forward` returns."
 
 Backward = namedtuple("Backward", ["d_params", "d_X", "d_h0", "d_c0"])
 Backward.__doc__ = "What `backward` returns."
+
+GateActivations = namedtuple(
+    "GateActivations", ["input", "forget", "candidate", "output", "cell", "hidden"]
+)
+GateActivations.__doc__ = "What `gate_activations` returns."
 
 
 # Parameters
@@ -128,7 +196,7 @@ def parameter_shapes(arch):
     Returns
     -------
     shapes : dict of str to tuple of int
-        "W0", "U0", "b0", ... for each layer, then "V" and "d".
+        "W0", "U0", "b0", ... for each layer (and "W0_reverse", ...), then "V" and "d".
 
     Examples
     --------
@@ -136,13 +204,15 @@ def parameter_shapes(arch):
     >>> parameter_shapes(Architecture(n_features=3, hidden_size=2))
     {'W0': (3, 8), 'U0': (2, 8), 'b0': (8,), 'V': (2, 1), 'd': (1,)}
     """
+    H, D = arch.hidden_size, arch.num_directions
     shapes = {}
     for layer in range(arch.num_layers):
-        n_in = arch.n_features if layer == 0 else arch.hidden_size
-        shapes[f"W{layer}"] = (n_in, 4 * arch.hidden_size)
-        shapes[f"U{layer}"] = (arch.hidden_size, 4 * arch.hidden_size)
-        shapes[f"b{layer}"] = (4 * arch.hidden_size,)
-    shapes["V"] = (arch.hidden_size, arch.n_outputs)
+        n_in = arch.n_features * (1 + arch.mask_missing) if layer == 0 else D * H
+        for suffix in ("", "_reverse")[:D]:
+            shapes[f"W{layer}{suffix}"] = (n_in, 4 * H)
+            shapes[f"U{layer}{suffix}"] = (H, 4 * H)
+            shapes[f"b{layer}{suffix}"] = (4 * H,)
+    shapes["V"] = (D * H, arch.n_outputs)
     shapes["d"] = (arch.n_outputs,)
     return shapes
 
@@ -311,7 +381,7 @@ def _orthogonal(rng, n):
 # The network
 
 
-def forward(params, X, arch, *, h0=None, c0=None, n_threads=None):
+def forward(params, X, arch, *, lengths=None, h0=None, c0=None, n_threads=None):
     """Run the network and return all its hidden states.
 
     Parameters
@@ -322,8 +392,11 @@ def forward(params, X, arch, *, h0=None, c0=None, n_threads=None):
         The input sequences.
     arch : Architecture
         The network's dimensions.
-    h0, c0 : array-like of shape (num_layers, n_samples, hidden_size), default=None
-        Hidden and cell states before the first step; None means zeros.
+    lengths : array-like of int of shape (n_samples,), default=None
+        Time steps of each sample, from 1 to n_timesteps; None means n_timesteps.
+    h0, c0 : array-like of shape (num_layers * num_directions, n_samples, hidden_size), default=None
+        Hidden and cell states before the first step; None means zeros. A layer's two directions
+        come one after the other.
     n_threads : int or None, default=None
         Threads to use, as `n_jobs` in `effective_n_threads`.
 
@@ -332,9 +405,13 @@ def forward(params, X, arch, *, h0=None, c0=None, n_threads=None):
     result : Forward
         A named tuple of
 
-        - output (n_samples, n_outputs): the final linear layer of the last hidden state;
-        - hidden (n_samples, n_timesteps, hidden_size): the top layer's hidden state at each step;
-        - h_n, c_n (num_layers, n_samples, hidden_size): each layer's states after the last step.
+        - output (n_samples, n_outputs): the final linear layer of the final hidden states; with
+          `return_sequences` (n_samples, n_timesteps, n_outputs), the linear layer of each step's;
+        - hidden (n_samples, n_timesteps, num_directions * hidden_size): the top layer's hidden
+          states at each step;
+        - h_n, c_n, shaped as h0: the states after each sample's last step.
+
+        After a sample's end, output and hidden are zero.
 
     Raises
     ------
@@ -352,28 +429,32 @@ def forward(params, X, arch, *, h0=None, c0=None, n_threads=None):
     """
     params, X = _check_call(params, X, arch)
     n, T, _ = X.shape
-    states_shape = (arch.num_layers, n, arch.hidden_size)
-    result = Forward(
-        output=np.empty((n, arch.n_outputs), params.dtype),
-        hidden=np.empty((n, T, arch.hidden_size), params.dtype),
-        h_n=np.empty(states_shape, params.dtype),
-        c_n=np.empty(states_shape, params.dtype),
-    )
-    _run_forward(params, X, arch, h0, c0, n_threads, *result)
-    return result
+    hidden = np.empty((n, T, arch.num_directions * arch.hidden_size), params.dtype)
+    h_n, c_n = (np.empty(arch._states_shape(n), params.dtype) for _ in range(2))
+    output = _run_forward(params, X, arch, lengths, h0, c0, n_threads, hidden, h_n, c_n)
+    return Forward(output, hidden, h_n, c_n)
 
 
-def predict(params, X, arch, *, h0=None, c0=None, n_threads=None):
-    """Run the network and return its output alone, in memory that does not grow with n_timesteps.
+def predict(
+    params, X, arch, *, lengths=None, h0=None, c0=None, return_states=False, n_threads=None
+):
+    """Run the network and return its output alone.
+
+    Unless the network returns sequences, the memory it needs does not grow with n_timesteps.
 
     Parameters
     ----------
-    params, X, arch, h0, c0, n_threads
+    params, X, arch, lengths, h0, c0, n_threads
         As for `forward`.
+    return_states : bool, default=False
+        Whether to return the final states as well.
 
     Returns
     -------
-    output : ndarray of shape (n_samples, n_outputs)
+    output : ndarray of shape (n_samples, n_outputs) or (n_samples, n_timesteps, n_outputs)
+        As of `forward`.
+    h_n, c_n : ndarray of shape (num_layers * num_directions, n_samples, hidden_size)
+        The states after each sample's last step, only with `return_states`.
 
     Examples
     --------
@@ -384,20 +465,62 @@ def predict(params, X, arch, *, h0=None, c0=None, n_threads=None):
     (5, 2)
     """
     params, X = _check_call(params, X, arch)
-    output = np.empty((len(X), arch.n_outputs), params.dtype)
-    nothing = _NO_STATES[params.dtype]
-    _run_forward(params, X, arch, h0, c0, n_threads, output, nothing, nothing, nothing)
-    return output
+    h_n = c_n = None
+    if return_states:
+        h_n, c_n = (np.empty(arch._states_shape(len(X)), params.dtype) for _ in range(2))
+    output = _run_forward(params, X, arch, lengths, h0, c0, n_threads, None, h_n, c_n)
+    return (output, h_n, c_n) if return_states else output
 
 
-def _run_forward(params, X, arch, h0, c0, n_threads, output, hidden, h_n, c_n):
+def _run_forward(params, X, arch, lengths, h0, c0, n_threads, hidden, h_n, c_n):
+    """The output; `hidden`, `h_n` and `c_n` are filled unless they are None."""
+    lengths = _check_lengths(lengths, X)
     h0, c0 = _check_states(("h0", h0), ("c0", c0), X, arch, params.dtype)
     n_threads = effective_n_threads(n_threads)
+    output = np.empty(arch._output_shape(X, arch.n_outputs), params.dtype)
     if len(X) > 0:
+        # Blocks of samples of like length waste no steps.
+        order = None if lengths is None else np.argsort(-lengths, kind="stable")
         kernels.forward(
-            params, X, h0, c0, arch.hidden_size, arch.num_layers,
-            output, hidden, h_n, c_n, n_threads,
-        )  # fmt: skip
+            params, X, arch._dimensions, order, lengths, h0, c0, output, hidden, h_n, c_n, n_threads
+        )
+    return arch._without_axis(output)
+
+
+def gate_activations(params, X, arch, *, lengths=None, h0=None, c0=None, n_threads=None):
+    """What each gate of each layer does at each time step.
+
+    Parameters
+    ----------
+    params, X, arch, lengths, h0, c0, n_threads
+        As for `forward`.
+
+    Returns
+    -------
+    result : GateActivations
+        A named tuple of arrays (num_layers * num_directions, n_samples, n_timesteps, hidden_size):
+        input gate i, forget gate f, candidate g, output gate o, cell state c and hidden state h. In
+        the order of time in both directions; zeros after a sample's end.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pylstm.core import Architecture, gate_activations, init_parameters
+    >>> arch = Architecture(n_features=3, hidden_size=4, num_layers=2)
+    >>> gates = gate_activations(init_parameters(arch, random_state=0), np.ones((5, 7, 3)), arch)
+    >>> gates.forget.shape
+    (2, 5, 7, 4)
+    """
+    params, X = _check_call(params, X, arch)
+    lengths = _check_lengths(lengths, X)
+    h0, c0 = _check_states(("h0", h0), ("c0", c0), X, arch, params.dtype)
+    n_cells, n, H = arch._states_shape(len(X))
+    traces = np.zeros((6, n_cells, n, X.shape[1], H), params.dtype)
+    if n > 0:
+        kernels.gate_activations(
+            params, X, arch._dimensions, lengths, h0, c0, traces, effective_n_threads(n_threads)
+        )
+    return GateActivations(*traces)
 
 
 def backward(
@@ -409,6 +532,7 @@ def backward(
     d_hidden=None,
     d_h_n=None,
     d_c_n=None,
+    lengths=None,
     h0=None,
     c0=None,
     n_threads=None,
@@ -419,13 +543,14 @@ def backward(
 
     Parameters
     ----------
-    params, X, arch, h0, c0, n_threads
+    params, X, arch, lengths, h0, c0, n_threads
         As for `forward`.
-    d_output : array-like of shape (n_samples, n_outputs), default=None
+    d_output : array-like shaped as `forward`'s output, default=None
         Gradient of some scalar with respect to the output; None means zeros, here and below.
-    d_hidden : array-like of shape (n_samples, n_timesteps, hidden_size), default=None
+    d_hidden : array-like of shape (n_samples, n_timesteps, num_directions * hidden_size), \
+            default=None
         The same with respect to the top layer's hidden states.
-    d_h_n, d_c_n : array-like of shape (num_layers, n_samples, hidden_size), default=None
+    d_h_n, d_c_n : array-like shaped as h0, default=None
         The same with respect to the final states.
 
     Returns
@@ -434,8 +559,9 @@ def backward(
         A named tuple of the scalar's gradients:
 
         - d_params (n_params,), summed over samples;
-        - d_X (n_samples, n_timesteps, n_features);
-        - d_h0, d_c0 (num_layers, n_samples, hidden_size).
+        - d_X (n_samples, n_timesteps, n_features); with `mask_missing` that of an observed value
+          includes the steps it was carried on to;
+        - d_h0, d_c0, shaped as h0.
 
     Raises
     ------
@@ -454,22 +580,22 @@ def backward(
     """
     params, X = _check_call(params, X, arch)
     dtype = params.dtype
-    n, T, _ = X.shape
-    states_shape = (arch.num_layers, n, arch.hidden_size)
+    lengths = _check_lengths(lengths, X)
     h0, c0 = _check_states(("h0", h0), ("c0", c0), X, arch, dtype)
     d_h_n, d_c_n = _check_states(("d_h_n", d_h_n), ("d_c_n", d_c_n), X, arch, dtype)
-    d_output = _dense_or_zeros("d_output", d_output, (n, arch.n_outputs), dtype)
-    d_hidden = _dense_or_zeros("d_hidden", d_hidden, (n, T, arch.hidden_size), dtype)
+    d_output = _check_output_gradient(d_output, X, arch, dtype)
+    hidden_shape = (*X.shape[:2], arch.num_directions * arch.hidden_size)
+    d_hidden = _dense_or_zeros("d_hidden", d_hidden, hidden_shape, dtype)
     n_threads = effective_n_threads(n_threads)
     result = Backward(
         d_params=np.zeros(len(params), dtype),
         d_X=np.empty(X.shape, dtype),
-        d_h0=np.empty(states_shape, dtype),
-        d_c0=np.empty(states_shape, dtype),
+        d_h0=np.empty(arch._states_shape(len(X)), dtype),
+        d_c0=np.empty(arch._states_shape(len(X)), dtype),
     )
-    if n > 0:
+    if len(X) > 0:
         kernels.backward(
-            params, X, h0, c0, arch.hidden_size, arch.num_layers,
+            params, X, arch._dimensions, lengths, h0, c0,
             d_output, d_hidden, d_h_n, d_c_n, *result, n_threads,
         )  # fmt: skip
     return result
@@ -479,7 +605,8 @@ class Stream:
     """A network that takes one time step at a time: for data that arrive step by step.
 
     A step costs about a microsecond for a small network. After the last step of a sequence the output
-    is, bit for bit, that of `predict` for the whole sequence.
+    is, bit for bit, that of `predict` for the whole sequence. With `mask_missing` a step's NaNs stand
+    for missing values.
 
     Parameters
     ----------
@@ -491,7 +618,7 @@ class Stream:
     Raises
     ------
     TypeError, ValueError
-        As for `forward`.
+        As for `forward`; also if the network is bidirectional, and so needs the sequence's end first.
 
     Examples
     --------
@@ -508,11 +635,14 @@ class Stream:
 
     def __init__(self, params, arch):
         params = _check_params(params, arch)
+        if arch.bidirectional:
+            raise ValueError(
+                "A bidirectional network reads sequences from their ends as well: it cannot take them "
+                "step by step. Use bidirectional=False, or predict whole sequences."
+            )
         self._arch = arch
         self._dtype = params.dtype
-        self._handle = kernels.stream_open(
-            params, arch.n_features, arch.hidden_size, arch.num_layers, arch.n_outputs
-        )
+        self._handle = kernels.stream_open(params, arch._dimensions)
 
     def step(self, x):
         """Take the next time step.
@@ -540,7 +670,8 @@ class Stream:
     def states(self):
         """Hidden and cell states, (h, c), copies of shape (num_layers, hidden_size); may be set.
 
-        They start as zeros; set them to start the next sequence, or to go back.
+        They start as zeros; set them to go back, or to go on where another sequence ended. Setting
+        them forgets the values observed last, with `mask_missing`.
         """
         shape = (self._arch.num_layers, self._arch.hidden_size)
         h, c = np.empty(shape, self._dtype), np.empty(shape, self._dtype)
@@ -557,26 +688,58 @@ class Stream:
         )
         kernels.stream_states(self._handle, h, c, True)
 
+    def reset(self):
+        """Start the next sequence: states of zero, and nothing observed."""
+        zeros = np.zeros((self._arch.num_layers, self._arch.hidden_size), self._dtype)
+        self.states = zeros, zeros
+
 
 # Training
 
 
-def loss_and_gradient(params, X, y, arch, *, sample_weight=None, alpha=0.0, n_threads=None):
+def loss_and_gradient(
+    params,
+    X,
+    y,
+    arch,
+    *,
+    loss=SquaredError(),  # noqa: B008 (immutable)
+    sample_weight=None,
+    lengths=None,
+    alpha=0.0,
+    dropout=0.0,
+    recurrent_dropout=0.0,
+    seed=0,
+    n_threads=None,
+):
     """The training loss of a batch and its gradient.
 
-    The loss is half the mean squared error over outputs and (weighted) samples, plus
-    ``alpha / 2 * ||weights||^2 / sum of sample weights``; biases are not penalised.
+    The loss is the (weighted) mean over samples of a sample's loss, that is the mean over its targets
+    and, with `return_sequences`, over its time steps, plus ``alpha / 2 * ||weights||^2 / sum of
+    sample weights``; biases are not penalised.
 
     Parameters
     ----------
-    params, X, arch, n_threads
+    params, X, arch, lengths, n_threads
         As for `forward`.
-    y : array-like of shape (n_samples, n_outputs)
-        The targets.
+    y : array-like of shape (n_samples, n_targets)
+        The targets; (n_samples, n_timesteps, n_targets) with `return_sequences`. The classes' numbers
+        (n_targets=1) for `LogLoss`.
+    loss : SquaredError, AbsoluteError, Huber, Quantile, Poisson, Gaussian or LogLoss, \
+            default=SquaredError()
+        The loss; `loss.n_outputs(n_targets)` must be the architecture's `n_outputs`.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples; None means ones.
     alpha : float, default=0.0
         Strength of the L2 penalty.
+    dropout : float in [0, 1), default=0.0
+        Share of the outputs of each layer that are dropped where the next layer, or the linear layer,
+        reads them, anew at each time step; the others are scaled by 1 / (1 - dropout).
+    recurrent_dropout : float in [0, 1), default=0.0
+        The same for h_{t-1} where the gates read it, with one choice for all time steps of a
+        sequence (Gal & Ghahramani 2016).
+    seed : int, default=0
+        Not negative; determines, with a sample's place in the call, what is dropped.
 
     Returns
     -------
@@ -586,8 +749,8 @@ def loss_and_gradient(params, X, y, arch, *, sample_weight=None, alpha=0.0, n_th
     Raises
     ------
     TypeError, ValueError
-        As for `forward`; also if there is no sample, or the weights do not sum to a positive
-        number.
+        As for `forward`; also if there is no sample, the weights do not sum to a positive number, or
+        the loss is not defined for a target.
 
     Examples
     --------
@@ -600,19 +763,21 @@ def loss_and_gradient(params, X, y, arch, *, sample_weight=None, alpha=0.0, n_th
     (True, (133,))
     """
     params, X = _check_call(params, X, arch)
-    y, weight = _check_targets(y, sample_weight, X, arch, params.dtype)
+    lengths = _check_lengths(lengths, X)
+    y, weight = _check_targets(y, sample_weight, X, arch, loss, lengths, params.dtype)
     _check_alpha(alpha)
+    dropout = _check_dropout(dropout, recurrent_dropout, seed)
     if len(X) == 0:
         raise ValueError("The loss of no samples is not defined; X has 0 samples.")
-    if len(weight):
+    if weight is not None:
         _check_total_weight(weight)
     order = np.arange(len(X), dtype=np.int64)
     gradient = np.empty_like(params)
-    loss = kernels.loss_and_gradient(
-        params, X, y, weight, order, arch.hidden_size, arch.num_layers, alpha, gradient,
-        effective_n_threads(n_threads),
+    value = kernels.loss_and_gradient(
+        params, X, arch._dimensions, order, lengths, y, weight, loss._kind, loss._settings, alpha,
+        *dropout, gradient, effective_n_threads(n_threads),
     )  # fmt: skip
-    return loss, gradient
+    return value, gradient
 
 
 def train(
@@ -624,27 +789,37 @@ def train(
     *,
     order,
     batch_size,
+    loss=SquaredError(),  # noqa: B008 (immutable)
     sample_weight=None,
+    lengths=None,
     alpha=0.0,
     max_grad_norm=None,
+    max_grad_value=None,
+    dropout=0.0,
+    recurrent_dropout=0.0,
+    seed=0,
+    stateful=False,
+    average=None,
     n_threads=None,
 ):
     """Train for one pass over the samples, in place.
 
     For each batch in turn: its gradient (see `loss_and_gradient`), clipped to a global norm of
     `max_grad_norm` (Pascanu et al. 2013), and one update by the optimiser. The whole pass runs
-    compiled and without the GIL.
+    compiled and without the GIL, in memory that does not grow with `batch_size`: the gradient of a
+    large batch is accumulated over small blocks.
 
     Parameters
     ----------
     params : ndarray of shape (n_params,), float32 or float64, C-contiguous and writable
         The flat parameter vector; changed in place.
-    X, arch, n_threads
+    X, arch, lengths, n_threads
         As for `forward`. X is not copied if its dtype is that of `params`.
-    y : array-like of shape (n_samples, n_outputs)
-        The targets.
-    optimizer : Adam or SGD
-        Settings and state; the state is changed in place.
+    y, loss
+        As for `loss_and_gradient`.
+    optimizer : Adam, AdamW, RMSprop or SGD
+        Settings and state; the state is changed in place. Its `learning_rate` may be an array of one
+        rate for each batch.
     order : array-like of int of shape (n_visits,)
         Indices of the samples in the order of their visits; consecutive runs of `batch_size` make
         the batches, the last of which may be smaller. A permutation makes an epoch.
@@ -658,6 +833,19 @@ def train(
         Strength of the L2 penalty.
     max_grad_norm : float or None, default=None
         Largest norm of a batch's gradient; None means no clipping.
+    max_grad_value : float or None, default=None
+        Largest absolute value of an element of a batch's gradient, clipped before the norm is taken;
+        None means no clipping.
+    dropout, recurrent_dropout, seed
+        As for `loss_and_gradient`; a sample's place is that of its visit in `order`.
+    stateful : bool, default=False
+        Whether a batch starts from the final states of the one before: the sample at each place in
+        a batch then continues the sequence of the sample at that place in the batch before.
+        Gradients end where the batch begins (truncated backpropagation through time). The first
+        batch starts from zeros.
+    average : (ndarray of shape (n_params,), float) or None, default=None
+        A running average of the parameters, changed in place like them, and its decay: after each
+        update ``average += (1 - decay) * (params - average)``.
 
     Returns
     -------
@@ -669,7 +857,7 @@ def train(
     ------
     TypeError, ValueError
         As for `loss_and_gradient`; also if `params` cannot be updated in place or does not fit the
-        optimiser, or an index is out of range.
+        optimiser, an index is out of range, or a bidirectional network is to be stateful.
     KeyboardInterrupt
         On Ctrl-C during the pass; `params` and `optimizer` are those of the last finished
         batch.
@@ -688,52 +876,54 @@ def train(
     >>> losses[-1] < losses[0]
     True
     """
-    flags = getattr(params, "flags", None)
-    if not (isinstance(params, np.ndarray) and flags.carray):  # contiguous, aligned, writable
-        raise ValueError(
-            "params must be a C-contiguous, aligned and writable ndarray: it is updated in place."
-        )
+    _check_in_place("params", params)
     if params.dtype not in (np.float32, np.float64):
         raise ValueError(f"params must be float32 or float64, got {params.dtype}.")
     params, X = _check_call(params, X, arch)
-    y, weight = _check_targets(y, sample_weight, X, arch, params.dtype)
+    lengths = _check_lengths(lengths, X)
+    y, weight = _check_targets(y, sample_weight, X, arch, loss, lengths, params.dtype)
     _check_alpha(alpha)
-    if not isinstance(optimizer, Adam | SGD):
-        raise TypeError(f"optimizer must be an Adam or an SGD, got {optimizer!r}.")
-    moments = optimizer.moments
-    if moments.shape[1:] != params.shape or moments.dtype != params.dtype:
-        raise ValueError(
-            f"The optimiser was made for {moments.shape[1]} parameters of dtype {moments.dtype}, "
-            f"got {len(params)} of dtype {params.dtype}."
-        )
-    order = np.require(order, requirements=["C_CONTIGUOUS", "ALIGNED"])
-    if order.ndim != 1 or (order.dtype.kind not in "iu" and order.size):
-        raise ValueError(
-            "order must be one-dimensional and hold sample indices (integers), got shape "
-            f"{order.shape} and dtype {order.dtype}."
-        )
-    order = order.astype(np.int64, copy=False)
-    if order.size and not (order.min() >= 0 and order.max() < len(X)):
-        raise ValueError(
-            f"order must hold indices from 0 to n_samples - 1 = {len(X) - 1}, got values from "
-            f"{order.min()} to {order.max()}."
-        )
+    dropout = _check_dropout(dropout, recurrent_dropout, seed)
+    order = _check_order(order, X)
     if not isinstance(batch_size, Integral):
         raise TypeError(f"batch_size must be an integer, got {batch_size!r}.")
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
-    if max_grad_norm is not None and not max_grad_norm > 0:
-        raise ValueError(f"max_grad_norm must be positive or None, got {max_grad_norm}.")
+    batch_size = max(1, min(int(batch_size), len(order)))
+    for name, limit in (("max_grad_norm", max_grad_norm), ("max_grad_value", max_grad_value)):
+        if limit is not None and not limit > 0:
+            raise ValueError(f"{name} must be positive or None, got {limit}.")
+    learning_rates = _check_optimizer(optimizer, params, -(-len(order) // batch_size))
+    average, decay = _check_average(average, params)
+    states = numbers = None
+    if stateful:
+        if arch.bidirectional:
+            raise ValueError(
+                "A bidirectional network has no final states to go on from: what its reverse cells "
+                "know comes from the end of the sequence. Use stateful=False or bidirectional=False."
+            )
+        states = np.zeros((2, *arch._states_shape(batch_size)), params.dtype)
+    elif lengths is not None:
+        numbers = _longest_first(order, lengths, batch_size)
+        order = order[numbers]
     n_threads = effective_n_threads(n_threads)
     if order.size == 0:
         return 0.0
-    if len(weight):
+    if weight is not None:
         _check_total_weight(weight[order])
     return kernels.train(
-        params, X, y, weight, order, min(batch_size, len(order)), arch.hidden_size, arch.num_layers,
-        alpha, max_grad_norm or 0.0, moments, optimizer.step_count, optimizer.learning_rate,
-        *optimizer._settings(), n_threads,
+        params, X, arch._dimensions, order, numbers, lengths, states, y, weight, loss._kind,
+        loss._settings,
+        batch_size, alpha, max_grad_norm or 0.0, max_grad_value or 0.0, *dropout, learning_rates,
+        optimizer._solver, *optimizer._settings(), optimizer.moments, optimizer.step_count, average,
+        decay, n_threads,
     )  # fmt: skip
+
+
+def _longest_first(order, lengths, batch_size):
+    """The visits' numbers, in each batch the longest samples first: blocks of like length waste no steps."""
+    batch = np.arange(len(order)) // batch_size
+    return np.lexsort((-lengths[order], batch))
 
 
 # Checks: after them the kernels may read and write without looking
@@ -770,21 +960,126 @@ def _check_call(params, X, arch):
     return params, X.astype(params.dtype)
 
 
+def _check_lengths(lengths, X):
+    if lengths is None:
+        return None
+    lengths = np.asarray(lengths)
+    _check_shape("lengths", lengths, (len(X),))
+    if lengths.dtype.kind not in "iu" and lengths.size:
+        raise TypeError(f"lengths must be integers, got dtype {lengths.dtype}.")
+    if lengths.size and not (lengths.min() >= 1 and lengths.max() <= X.shape[1]):
+        raise ValueError(
+            f"lengths must be from 1 to n_timesteps = {X.shape[1]}, got values from {lengths.min()} "
+            f"to {lengths.max()}."
+        )
+    return np.require(lengths, np.int64, ["C_CONTIGUOUS", "ALIGNED"])
+
+
 def _check_states(first, second, X, arch, dtype):
-    """Two optional arrays of states; the kernels take an empty array for zeros."""
-    shape = (arch.num_layers, len(X), arch.hidden_size)
+    """Two optional arrays of states; the kernels take None for zeros."""
     return tuple(
-        _NO_STATES[dtype] if states is None else _dense(name, states, shape, dtype)
+        None if states is None else _dense(name, states, arch._states_shape(len(X)), dtype)
         for name, states in (first, second)
     )
 
 
-def _check_targets(y, sample_weight, X, arch, dtype):
-    """Targets and weights; the kernels take an empty array for weights of one."""
-    y = _dense("y", y, (len(X), arch.n_outputs), dtype)
+def _check_output_gradient(d_output, X, arch, dtype):
+    shape = arch._output_shape(X, arch.n_outputs)
+    if d_output is None:
+        return np.zeros(shape, dtype)
+    wanted = shape if arch.return_sequences else (len(X), arch.n_outputs)
+    return _dense("d_output", d_output, wanted, dtype).reshape(shape)
+
+
+def _check_targets(y, sample_weight, X, arch, loss, lengths, dtype):
+    """Targets (n, S, n_targets) and weights; the kernels take None for weights of one."""
+    if not isinstance(loss, Loss):
+        raise TypeError(
+            f"loss must be a loss of pylstm.core, such as SquaredError(), got {loss!r}."
+        )
+    n_targets, surplus = divmod(arch.n_outputs, loss.n_outputs(1))
+    if surplus or loss.n_outputs(max(n_targets, 1)) != arch.n_outputs:
+        raise ValueError(
+            f"{loss!r} needs {loss.n_outputs(1)} outputs of the network for each target, the "
+            f"architecture has {arch.n_outputs}."
+        )
+    wanted = (*X.shape[:2], n_targets) if arch.return_sequences else (len(X), n_targets)
+    y = _dense("y", y, wanted, dtype)
+    checked = y
+    if lengths is not None and arch.return_sequences:
+        checked = y[np.arange(X.shape[1]) < lengths[:, np.newaxis]]
+    loss.check_targets(checked)
+    y = y.reshape(arch._output_shape(X, n_targets))
     if sample_weight is None:
-        return y, np.empty(0, dtype)
+        return y, None
     return y, _dense("sample_weight", sample_weight, (len(X),), dtype)
+
+
+def _check_dropout(dropout, recurrent_dropout, seed):
+    for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
+        if not 0 <= rate < 1:
+            raise ValueError(f"{name} must be at least 0 and less than 1, got {rate}.")
+    if not isinstance(seed, Integral):
+        raise TypeError(f"seed must be an integer, got {seed!r}.")
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"seed must be from 0 to 2**64 - 1, got {seed}.")
+    return dropout, recurrent_dropout, int(seed)
+
+
+def _check_order(order, X):
+    order = np.require(order, requirements=["C_CONTIGUOUS", "ALIGNED"])
+    if order.ndim != 1 or (order.dtype.kind not in "iu" and order.size):
+        raise ValueError(
+            "order must be one-dimensional and hold sample indices (integers), got shape "
+            f"{order.shape} and dtype {order.dtype}."
+        )
+    order = order.astype(np.int64, copy=False)
+    if order.size and not (order.min() >= 0 and order.max() < len(X)):
+        raise ValueError(
+            f"order must hold indices from 0 to n_samples - 1 = {len(X) - 1}, got values from "
+            f"{order.min()} to {order.max()}."
+        )
+    return order
+
+
+def _check_optimizer(optimizer, params, n_batches):
+    """The learning rate of each batch."""
+    if not isinstance(optimizer, _Optimizer):
+        raise TypeError(f"optimizer must be an Adam, AdamW, RMSprop or SGD, got {optimizer!r}.")
+    moments = optimizer.moments
+    if moments.shape[1:] != params.shape or moments.dtype != params.dtype:
+        raise ValueError(
+            f"The optimiser was made for {moments.shape[1]} parameters of dtype {moments.dtype}, "
+            f"got {len(params)} of dtype {params.dtype}."
+        )
+    rates = np.asarray(optimizer.learning_rate, dtype=np.float64)
+    if rates.ndim == 0:
+        return np.full(n_batches, rates)
+    _check_shape("learning_rate", rates, (n_batches,))
+    return np.ascontiguousarray(rates)
+
+
+def _check_average(average, params):
+    """The array to update, or None, and its decay."""
+    if average is None:
+        return None, 0.0
+    average, decay = average
+    _check_in_place("average", average)
+    if average.shape != params.shape or average.dtype != params.dtype:
+        raise ValueError(
+            f"average must be like params, of shape {params.shape} and dtype {params.dtype}, got "
+            f"shape {average.shape} and dtype {average.dtype}."
+        )
+    if not 0 <= decay < 1:
+        raise ValueError(f"The decay of average must be at least 0 and less than 1, got {decay}.")
+    return average, decay
+
+
+def _check_in_place(name, array):
+    if not (isinstance(array, np.ndarray) and array.flags.carray):
+        raise ValueError(
+            f"{name} must be a C-contiguous, aligned and writable ndarray: it is updated in place."
+        )
 
 
 def _check_alpha(alpha):

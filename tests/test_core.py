@@ -907,7 +907,7 @@ WRONG = {
     "alpha negative": ("alpha", -0.1, ValueError, "alpha"),
     "alpha nan": ("alpha", np.nan, ValueError, "alpha"),
     "arch None": ("arch", None, TypeError, "arch must be an Architecture"),
-    "optimizer None": ("optimizer", None, TypeError, "optimizer must be an Adam or an SGD"),
+    "optimizer None": ("optimizer", None, TypeError, "optimizer must be an Adam, AdamW, RMSprop or SGD"),
     "optimizer of another size": (
         "optimizer", core.SGD(N_PARAMS - 1, np.float64), ValueError, str(N_PARAMS),
     ),
