@@ -8,10 +8,12 @@ from ._config import show_config
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from ._classifier import LSTMClassifier
     from ._regressor import LSTMRegressor
     from .windows import SequenceScaler, sliding_windows
 
 __all__ = [
+    "LSTMClassifier",
     "LSTMRegressor",
     "SequenceScaler",
     "__version__",
@@ -23,6 +25,7 @@ __all__ = [
 # What stands on scikit-learn comes with its first use: a program that only predicts through `core`
 # starts in a few milliseconds.
 _ON_SCIKIT_LEARN = {
+    "LSTMClassifier": "_classifier",
     "LSTMRegressor": "_regressor",
     "SequenceScaler": "windows",
     "sliding_windows": "windows",

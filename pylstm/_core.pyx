@@ -770,7 +770,7 @@ cdef void load_outputs(
     const Net* net, Py_ssize_t layer, const Batch* batch, const Block* block, Py_ssize_t s,
     Py_ssize_t t, real* target, real* arena,
 ) noexcept nogil:
-    """What a layer puts out at time step t of sample s, (D * H,): h_t of each direction, with dropout."""
+    """What a layer puts out at time step t of sample s, (D * H,): each direction's h_t, with dropout."""
     cdef const Cell* cell
     cdef Py_ssize_t direction, index, step
     for direction in range(net.D):
@@ -1971,10 +1971,10 @@ def loss_and_gradient(
 def train(
     real[::1] params, const real[:, :, :] X, tuple dimensions, const int64_t[::1] order,
     const int64_t[::1] numbers, const int64_t[::1] lengths, real[:, :, :, ::1] states,
-    const real[:, :, ::1] y, const real[::1] weight, int loss, const double[::1] loss_settings, Py_ssize_t batch_size,
-    double alpha, double max_grad_norm, double max_grad_value, double dropout,
-    double recurrent_dropout, uint64_t seed, const double[::1] learning_rates, int solver,
-    double beta_1, double beta_2, double epsilon, double momentum, bint nesterov,
+    const real[:, :, ::1] y, const real[::1] weight, int loss, const double[::1] loss_settings,
+    Py_ssize_t batch_size, double alpha, double max_grad_norm, double max_grad_value,
+    double dropout, double recurrent_dropout, uint64_t seed, const double[::1] learning_rates,
+    int solver, double beta_1, double beta_2, double epsilon, double momentum, bint nesterov,
     double weight_decay, real[:, ::1] moments, int64_t[::1] n_steps, real[::1] average,
     double average_decay, int n_threads,
 ):

@@ -1,7 +1,152 @@
 """Input checks shared by the estimators and the transformers: X of two or of three dimensions."""
 
-from sklearn.utils import check_array
+import numpy as np
+from sklearn.utils import check_array, gen_batches
 from sklearn.utils.validation import validate_data
+
+from . import core
+
+# Values looked at at a time, so that no temporary array is of the size of X.
+_CHUNK_SIZE = 2**20
+
+
+def is_ragged(X):
+    """Whether X is a sequence of 2-D arrays that are not all of one length."""
+    if isinstance(X, np.ndarray):
+        if X.dtype != object or X.ndim != 1:
+            return False
+    elif not isinstance(X, (list, tuple)):
+        return False
+    shapes = [np.shape(sample) if _is_table(sample) else () for sample in X]
+    return all(len(shape) == 2 for shape in shapes) and len({shape[0] for shape in shapes}) > 1
+
+
+def _is_table(sample):
+    return hasattr(sample, "shape") or (
+        isinstance(sample, (list, tuple)) and all(np.ndim(row) == 1 for row in sample)
+    )
+
+
+def pad_ragged(X, lengths=None):
+    """A sequence of 2-D arrays of different lengths as one array, and these lengths.
+
+    Parameters
+    ----------
+    X : array-like
+        Anything; what is not ragged is returned as it is.
+
+    lengths : array-like of int of shape (n_samples,), default=None
+        Lengths given by the caller, which only an X that is an array can have.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, longest, n_features), or X
+        The samples, with zeros behind their ends.
+
+    lengths : ndarray of int of shape (n_samples,), or `lengths`
+
+    Raises
+    ------
+    ValueError
+        If there are lengths in both, or the samples differ in their number of features.
+    """
+    if not is_ragged(X):
+        return X, lengths
+    if lengths is not None:
+        raise ValueError(
+            "X is a list of sequences that have lengths of their own: do not pass lengths as well."
+        )
+    X = [np.asarray(sample) for sample in X]
+    n_features = {sample.shape[1] for sample in X}
+    if len(n_features) > 1:
+        raise ValueError(
+            f"All sequences in X must have the same features, got {sorted(n_features)} of them."
+        )
+    lengths = np.array([len(sample) for sample in X])
+    padded = np.zeros((len(X), lengths.max(), n_features.pop()), np.result_type(*X))
+    for sample, target in zip(X, padded, strict=True):
+        target[: len(sample)] = sample
+    return padded, lengths
+
+
+def pad_targets(y, sequences):
+    """A list of targets by time step, of different lengths, as one array; what is none as it is.
+
+    Parameters
+    ----------
+    y : array-like
+        Targets of each time step; a list holds arrays of shape (n_timesteps_of_sample,) or
+        (n_timesteps_of_sample, n_targets).
+
+    sequences : ndarray of shape (n_samples, n_timesteps, n_features)
+        The sequences they belong to.
+
+    Returns
+    -------
+    y : ndarray of shape (n_samples, n_timesteps) or (n_samples, n_timesteps, n_targets), or y
+        The targets, with zeros (or empty strings) behind their ends.
+
+    Raises
+    ------
+    ValueError
+        If the targets do not fit together, or the sequences.
+    """
+    is_array_of_arrays = isinstance(y, np.ndarray) and y.dtype.kind == "O" and y.ndim == 1
+    if not isinstance(y, (list, tuple)) and not is_array_of_arrays:
+        return y
+    y = [np.asarray(targets) for targets in y]
+    if len({targets.shape for targets in y}) == 1:
+        return np.stack(y)
+    fits = all(targets.ndim > 0 and len(targets) <= sequences.shape[1] for targets in y)
+    if not fits or len({targets.shape[1:] for targets in y}) > 1:
+        raise ValueError(
+            "y is a list of targets that do not fit together, or the sequences in X: each must be of "
+            "shape (n_timesteps_of_sample,) or (n_timesteps_of_sample, n_targets)."
+        )
+    shape = (len(y), sequences.shape[1], *y[0].shape[1:])
+    padded = np.zeros(shape, np.result_type(*y))
+    for targets, row in zip(y, padded, strict=True):
+        row[: len(targets)] = targets
+    return padded
+
+
+def check_lengths(lengths, sequences, *, allow_nan=False):
+    """Lengths as int64, None for None; what the sequences hold up to them must be finite.
+
+    Parameters
+    ----------
+    lengths : array-like of int of shape (n_samples,) or None
+        Time steps of each sample.
+
+    sequences : ndarray of shape (n_samples, n_timesteps, n_features)
+        The sequences, not yet checked to be finite if there are lengths.
+
+    allow_nan : bool, default=False
+        Whether NaN may be among the values.
+
+    Returns
+    -------
+    lengths : ndarray of int64 of shape (n_samples,) or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the lengths are no integers from 1 to n_timesteps, one for each sample, or a value is
+        not finite.
+    """
+    lengths = core._check_lengths(lengths, sequences)
+    if lengths is None:
+        return None
+    wrong = np.isinf if allow_nan else lambda values: ~np.isfinite(values)
+    steps = np.arange(sequences.shape[1])
+    for chunk in gen_batches(len(sequences), max(1, _CHUNK_SIZE // sequences[0].size)):
+        there = steps < lengths[chunk, np.newaxis]
+        if wrong(sequences[chunk][there]).any():
+            raise ValueError(
+                f"Input X contains {'infinity' if allow_nan else 'NaN or infinity'} before the end "
+                "of a sequence."
+            )
+    return lengths
 
 
 def as_sequences(X, n_timesteps=None):

@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
-from pylstm import LSTMRegressor, SequenceScaler, sliding_windows
+from pylstm import LSTMRegressor, SequenceScaler, core, sliding_windows
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(20, 6, 2)).astype(np.float32)
@@ -202,6 +202,13 @@ def test_wrong_data_raises(call, error, message):
 WRONG_PARAMETERS = {
     "hidden_size": [0, -1, 2.5, "32", None],
     "num_layers": [0, 1.5, None],
+    "bidirectional": ["yes", 2, None],
+    "dropout": [-0.1, 1.0, np.nan, None],
+    "recurrent_dropout": [-0.1, 1.0, np.nan, None],
+    "return_sequences": ["yes", None],
+    "stateful": ["yes", None],
+    "missing": ["ignore", np.nan, None],
+    "loss": ["mse", core.SquaredError, None],
     "n_timesteps": [0, -3, 2.0, "all"],
     "solver": ["lbfgs", None, 3],
     "alpha": [-0.1, np.nan, "0", None],
@@ -210,6 +217,10 @@ WRONG_PARAMETERS = {
     "max_iter": [0, -1, 1.5, None],
     "shuffle": ["yes", 2, None],
     "max_grad_norm": [0, -1.0, np.nan, "1"],
+    "max_grad_value": [0, -1.0, np.nan, "1"],
+    "learning_rate": ["adaptive", 0.1, None],
+    "averaging": ["ema", 0.9],
+    "callbacks": ["stop", 1],
     "tol": [-1e-4, np.nan, "small", None],
     "n_iter_no_change": [0, -1, 2.5, None],
     "early_stopping": ["yes", None],

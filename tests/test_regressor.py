@@ -19,6 +19,7 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 
 import pylstm._persistence as persistence
+import pylstm._base
 import pylstm._regressor
 from pylstm import LSTMRegressor, core
 
@@ -374,7 +375,7 @@ def test_solver_and_its_settings_reach_the_optimiser(solver, settings, expected,
     model(solver=solver, learning_rate_init=0.02, **settings).fit(X, y)
     optimizer = train_calls[0]["optimizer"]
     assert type(optimizer) is type(expected)
-    for name in ("learning_rate", *pylstm._regressor._SOLVERS[solver][1]):
+    for name in ("learning_rate", *pylstm._base._SOLVERS[solver][1]):
         assert getattr(optimizer, name) == getattr(expected, name)
 
 
@@ -477,7 +478,7 @@ def test_validation_score_that_is_not_finite_counts_as_no_improvement(monkeypatc
 
 def test_scoring_in_pieces_gives_the_same_scores(monkeypatch):
     whole = model(early_stopping=True, validation_fraction=0.5).fit(X, y)
-    monkeypatch.setattr(pylstm._regressor, "_SCORED_AT_ONCE", 7 * N_TIMESTEPS * N_FEATURES)
+    monkeypatch.setattr(pylstm._base, "_SCORED_AT_ONCE", 7 * N_TIMESTEPS * N_FEATURES)
     pieces = model(early_stopping=True, validation_fraction=0.5).fit(X, y)
     assert pieces.validation_scores_ == whole.validation_scores_
 
@@ -572,7 +573,9 @@ def test_divergence_keeps_the_best_weights(monkeypatch):
 
 
 def test_stalling_worse_than_predicting_zero_warns():
-    with pytest.warns(ConvergenceWarning, match=r"worse than that of predicting 0.*learning_rate"):
+    with pytest.warns(
+        ConvergenceWarning, match=r"worse than that of an output of 0.*learning_rate"
+    ):
         regressor = model(learning_rate_init=50.0, max_iter=100, n_iter_no_change=3).fit(X, y)
     assert regressor.n_iter_ < 100
 
@@ -588,7 +591,7 @@ def test_stalling_worse_than_predicting_zero_keeps_the_best_weights(monkeypatch)
 
     replace_pass(monkeypatch, 1, bad)
     replace_pass(monkeypatch, 2, worse)
-    with pytest.warns(ConvergenceWarning, match="worse than that of predicting 0"):
+    with pytest.warns(ConvergenceWarning, match="worse than that of an output of 0"):
         regressor = model(n_iter_no_change=1).fit(X, y)
     assert (regressor._parameters == 0.5).all()
 

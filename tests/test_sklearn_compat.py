@@ -23,7 +23,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from pylstm import LSTMRegressor, SequenceScaler, core
+from pylstm import LSTMClassifier, LSTMRegressor, SequenceScaler, core
 
 N_SAMPLES, N_TIMESTEPS, N_FEATURES = 80, 5, 2
 rng = np.random.default_rng(0)
@@ -52,7 +52,7 @@ def standardised(regressor):
     return TransformedTargetRegressor(regressor, transformer=StandardScaler())
 
 
-@parametrize_with_checks([LSTMRegressor()])
+@parametrize_with_checks([LSTMRegressor(), LSTMClassifier()])
 def test_estimator_checks_pass_without_exception(estimator, check, monkeypatch):
     monkeypatch.setenv("SCIPY_ARRAY_API", "1")  # without it one check would be skipped
     check(estimator)
@@ -275,7 +275,8 @@ def test_sample_weight_is_routed_to_fit_and_score():
 @pytest.mark.usefixtures("_routing")
 def test_sample_weight_is_routed_to_partial_fit():
     regressor = model().set_partial_fit_request(sample_weight=True)
-    assert regressor.get_metadata_routing().partial_fit.requests == {"sample_weight": True}
+    requests = regressor.get_metadata_routing().partial_fit.requests
+    assert requests == {"sample_weight": True, "lengths": None}
 
 
 @pytest.mark.usefixtures("_routing")

@@ -1,0 +1,1249 @@
+"""What the estimators have in common: checks, weights, persistence, and the one training loop."""
+
+import copy
+import warnings
+from abc import ABC, abstractmethod
+from collections import namedtuple
+from hashlib import blake2b
+from numbers import Integral, Real
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+    clone,
+)
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_consistent_length,
+    check_is_fitted,
+)
+
+from . import core
+from ._persistence import VersionedStateMixin
+from ._progress import Progress
+from ._validation import as_sequences, check_lengths, pad_ragged, validate_sequences
+from .training import Averaging, Schedule, call_all, check_callbacks
+
+# Each solver's optimiser, and the parameters of the estimator behind its keywords.
+_SOLVERS = {
+    "adam": (core.Adam, {"beta_1": "beta_1", "beta_2": "beta_2", "epsilon": "epsilon"}),
+    "adamw": (
+        core.AdamW,
+        {"beta_1": "beta_1", "beta_2": "beta_2", "epsilon": "epsilon", "weight_decay": "alpha"},
+    ),
+    "rmsprop": (core.RMSprop, {"decay": "beta_2", "epsilon": "epsilon"}),
+    "sgd": (core.SGD, {"momentum": "momentum", "nesterov": "nesterovs_momentum"}),
+}
+
+# Values of X that are gathered at a time to score the validation samples, so that memory does not
+# grow with their number.
+_SCORED_AT_ONCE = 2**22
+
+States = namedtuple("States", ["h", "c"])
+States.__doc__ = """Hidden and cell states of all layers, of shape \
+(num_layers * num_directions, n_samples, hidden_size)."""
+
+LayerActivations = namedtuple(
+    "LayerActivations", ["input", "forget", "candidate", "output", "cell", "hidden"]
+)
+LayerActivations.__doc__ = "What `gate_activations` returns."
+
+
+class _Samples(NamedTuple):
+    """Checked samples; `rows` are those in use, so that a part of X needs no copy of it."""
+
+    X: np.ndarray  # (n_samples, n_timesteps, n_features)
+    lengths: np.ndarray | None  # (n_samples,)
+    y: np.ndarray  # (n_samples, n_targets), or (n_samples, n_timesteps, n_targets)
+    sample_weight: np.ndarray | None  # (n_samples,)
+    rows: np.ndarray  # indices of samples, none of zero weight
+
+
+_SHARED_DOCUMENTATION = {
+    "network": """
+    hidden_size : int, default=32
+        Hidden units of each layer (and direction).
+
+    num_layers : int, default=1
+        LSTM layers, each of which reads the hidden states of the one below.
+""",
+    "parameters": """
+    bidirectional : bool, default=False
+        Whether each layer also has cells that read the sequence from its end to its start [6]_. The
+        next layer reads both; so does the linear layer: the final hidden states of both, or those of
+        each time step with `return_sequences`.
+
+    dropout : float, default=0.0
+        Share of each layer's outputs that are dropped in training where the next layer, or the linear
+        layer, reads them, anew at each time step.
+
+    recurrent_dropout : float, default=0.0
+        Share of the hidden state that is dropped in training where the gates of the next time step
+        read it, with one choice for all time steps of a sequence [7]_.
+
+    return_sequences : bool, default=False
+        Whether there is a target for each time step, to which the linear layer maps the hidden
+        state of that step.
+
+    stateful : bool, default=False
+        Whether the samples are consecutive windows of one series, each of which starts from the states
+        that the one before has left: gradients end at a window's start, what the network remembers
+        does not (truncated backpropagation through time). `batch_size` stretches of the series are
+        trained on side by side, each from states of zero in every epoch; `predict` takes the
+        windows one after the other. Needs `shuffle=False`.
+
+    missing : {"error", "mask"}, default="error"
+        What NaN in `X` means: an error, or a missing value. With "mask" the network reads the value
+        observed last in the sequence (0, so to say the mean, before the first), and as further
+        inputs which values are missing [8]_.
+
+    n_timesteps : int, default=None
+        Time steps of the windows that a 2-D `X` holds, flattened time step by time step (all
+        features of the first step, then all of the second). None takes a 2-D `X` for windows of a
+        univariate series, with a column for each time step.
+
+    solver : {"adam", "adamw", "rmsprop", "sgd"}, default="adam"
+        Optimiser: Adam [4]_, Adam with decoupled weight decay [9]_, RMSprop [10]_, or stochastic
+        gradient descent with momentum.
+
+    alpha : float, default=0.0
+        Strength of the L2 penalty on weights; biases are not penalised. As in
+        :class:`~sklearn.neural_network.MLPRegressor`, the penalty is divided by the number of
+        samples in a batch (times the mean sample weight). With `solver="adamw"` the strength of its
+        weight decay instead (0.01 is usual), on the same weights.
+
+    batch_size : int, default=32
+        Samples for each update. Memory does not grow with it: the gradients of a large batch are
+        accumulated over small blocks.
+
+    learning_rate : "constant" or Schedule, default="constant"
+        What `learning_rate_init` is multiplied by in the course of training: an object such as
+        :class:`pylstm.training.StepDecay`, :class:`~pylstm.training.CosineDecay` or
+        :class:`~pylstm.training.ReduceOnPlateau`.
+
+    learning_rate_init : float, default=0.003
+        Step size of the updates.
+
+    max_iter : int, default=50
+        Epochs (passes over the training samples) at most. Few, as noisy series are soon learned by
+        heart; raise it for small or clean data, or together with `early_stopping`.
+
+    shuffle : bool, default=True
+        Whether to visit the samples in a new random order in each epoch, and whether
+        `early_stopping` holds out random samples. False keeps the order of time: the last samples
+        are held out.
+
+    max_grad_norm : float or None, default=1.0
+        Norm to which the gradient of a batch is scaled down if it is larger [5]_; None leaves it.
+
+    max_grad_value : float or None, default=None
+        Absolute value to which each element of the gradient is clipped, before the norm is taken.
+
+    averaging : Averaging or None, default=None
+        Average of the weights that is used in their place: an object such as
+        :class:`pylstm.training.EMA` or :class:`~pylstm.training.SWA`.
+
+    tol : float, default=1e-4
+        Training has converged when the loss, or the validation score, has not improved by `tol`
+        on its best in `n_iter_no_change` consecutive epochs.
+
+    n_iter_no_change : int or `numpy.inf`, default=10
+        See `tol`. `numpy.inf` trains for `max_iter` epochs, and does not warn of it.
+
+    early_stopping : bool, default=False
+        Whether to hold out `validation_fraction` of the samples (or to use `X_val` and `y_val`),
+        stop when the score on them does not improve, and restore the weights that scored best.
+        See `shuffle` for which samples are held out.
+
+    validation_fraction : float, default=0.1
+        Share of the samples that `early_stopping` holds out, between 0 and 1.
+
+    momentum : float, default=0.9
+        Momentum of `solver="sgd"`, at least 0 and less than 1.
+
+    nesterovs_momentum : bool, default=True
+        Whether `solver="sgd"` uses Nesterov's momentum.
+
+    beta_1 : float, default=0.9
+        Decay of the average gradient in `solver="adam"` and "adamw", at least 0 and less than 1.
+
+    beta_2 : float, default=0.999
+        Decay of the average squared gradient in `solver="adam"`, "adamw" and "rmsprop" (where 0.99 is
+        usual), at least 0 and less than 1.
+
+    epsilon : float, default=1e-8
+        Added to the denominator of the update in `solver="adam"`, "adamw" and "rmsprop".
+
+    warm_start : bool, default=False
+        Whether `fit` continues from the weights, optimiser and random stream of the last call, for
+        up to `max_iter` further epochs, instead of starting afresh.
+
+    callbacks : list of TrainingCallback or None, default=None
+        Objects that are called before and after training and each epoch, and may end it: see
+        :class:`pylstm.training.TrainingCallback`.
+
+    random_state : int, RandomState instance or None, default=None
+        Determines the first weights, the order of the samples, the samples held out and what is
+        dropped. With an int, results are the same in every call, bit for bit, for any `n_jobs`.
+
+    verbose : int, default=0
+        1 shows epoch, loss, validation score and time left: as a bar if tqdm is installed, else as
+        lines.
+
+    n_jobs : int or None, default=None
+        Threads; None means all available, see :func:`pylstm.core.effective_n_threads`.
+
+    dtype : {"float32", "float64"}, default="float32"
+        Precision of weights and computation. `X` of this dtype is never copied as a whole.
+""",
+    "attributes": """
+    input_coefs_ : list of ndarray of shape (n_in, 4 * hidden_size)
+        Input weights of each layer, of a bidirectional one first those forward, then those of the
+        reverse direction; n_in is the number of features for the first layer (twice that with
+        `missing="mask"`), the hidden units of the layer below for the others. The columns belong to
+        the input gate, the forget gate, the candidate and the output gate, in this order. All arrays
+        of weights are views of the weights in use: writing to them changes the predictions.
+
+    recurrent_coefs_ : list of ndarray of shape (hidden_size, 4 * hidden_size)
+        Recurrent weights, likewise.
+
+    gate_intercepts_ : list of ndarray of shape (4 * hidden_size,)
+        Biases, likewise.
+
+    output_coef_ : ndarray of shape (num_directions * hidden_size, n_network_outputs)
+        Weights of the linear layer.
+
+    output_intercept_ : ndarray of shape (n_network_outputs,)
+        Bias of the linear layer.
+
+    loss_curve_ : list of float of length n_iter_
+        Mean training loss of each epoch, penalty included.
+
+    loss_ : float
+        Training loss of the last epoch.
+
+    best_loss_ : float or None
+        Least training loss of an epoch; None with `early_stopping`.
+""",
+    "counts": """
+    n_iter_ : int
+        Epochs since the weights were initialised, those of `partial_fit` and warm starts included.
+
+    t_ : int
+        Training samples seen in these epochs.
+
+    n_timesteps_ : int or None
+        Time steps of the sequences; None if they had lengths of their own.
+
+    n_features_in_ : int
+        Columns of a 2-D `X`, features per time step of a 3-D `X`.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns, if `X` had names that are all strings.
+""",
+    "equations": """
+    For a time step's features x, and hidden and cell states h and c, a layer computes
+
+    .. code-block:: text
+
+        z = x_t W + h_{t-1} U + b              split into z_i, z_f, z_g, z_o
+        i = sigmoid(z_i)                       input gate
+        f = sigmoid(z_f)                       forget gate
+        g = tanh(z_g)                          candidate, or new memory
+        o = sigmoid(z_o)                       output gate
+        c_t = f * c_{t-1} + i * g              cell state
+        h_t = o * tanh(c_t)                    hidden state
+""",
+    "references": """
+    .. [1] Hochreiter & Schmidhuber (1997). Long short-term memory. Neural Computation 9(8).
+    .. [2] Gers, Schmidhuber & Cummins (2000). Learning to forget: continual prediction with LSTM.
+       Neural Computation 12(10).
+    .. [3] Jozefowicz, Zaremba & Sutskever (2015). An empirical exploration of recurrent network
+       architectures. ICML.
+    .. [4] Kingma & Ba (2015). Adam: a method for stochastic optimization. ICLR.
+    .. [5] Pascanu, Mikolov & Bengio (2013). On the difficulty of training recurrent neural
+       networks. ICML.
+    .. [6] Schuster & Paliwal (1997). Bidirectional recurrent neural networks. IEEE Transactions on
+       Signal Processing 45(11).
+    .. [7] Gal & Ghahramani (2016). A theoretically grounded application of dropout in recurrent
+       neural networks. NeurIPS.
+    .. [8] Lipton, Kale & Wetzel (2016). Directly modeling missing data in sequences with RNNs.
+       MLHC. Che et al. (2018). Recurrent neural networks for multivariate time series with
+       missing values. Scientific Reports 8.
+    .. [9] Loshchilov & Hutter (2019). Decoupled weight decay regularization. ICLR.
+    .. [10] Tieleman & Hinton (2012). Lecture 6.5: RMSprop. Neural networks for machine learning.
+""",
+}
+
+
+def documented(cls):
+    """Class decorator: put what all estimators share where the docstring says {name}."""
+    for name, text in _SHARED_DOCUMENTATION.items():
+        cls.__doc__ = cls.__doc__.replace(f"    {{{name}}}\n", text.lstrip("\n"))
+    return cls
+
+
+class BaseLSTM(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, VersionedStateMixin, BaseEstimator, ABC
+):
+    """An LSTM with a linear layer; what the loss and the kind of target leave the same."""
+
+    _parameter_constraints: dict = {  # noqa: RUF012 (scikit-learn's name and form)
+        "hidden_size": [Interval(Integral, 1, None, closed="left")],
+        "num_layers": [Interval(Integral, 1, None, closed="left")],
+        "bidirectional": ["boolean"],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "recurrent_dropout": [Interval(Real, 0, 1, closed="left")],
+        "return_sequences": ["boolean"],
+        "stateful": ["boolean"],
+        "missing": [StrOptions({"error", "mask"})],
+        "n_timesteps": [Interval(Integral, 1, None, closed="left"), None],
+        "solver": [StrOptions(set(_SOLVERS))],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant"}), Schedule],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "max_grad_value": [Interval(Real, 0, None, closed="neither"), None],
+        "averaging": [Averaging, None],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {np.inf}),
+        ],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "nesterovs_momentum": ["boolean"],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "warm_start": ["boolean"],
+        "callbacks": [list, tuple, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+        "n_jobs": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Integral, None, -1, closed="right"),
+            None,
+        ],
+        "dtype": [StrOptions({"float32", "float64"})],
+    }
+
+    @abstractmethod
+    def __init__(
+        self,
+        hidden_size,
+        num_layers,
+        bidirectional,
+        dropout,
+        recurrent_dropout,
+        return_sequences,
+        stateful,
+        missing,
+        n_timesteps,
+        solver,
+        alpha,
+        batch_size,
+        learning_rate,
+        learning_rate_init,
+        max_iter,
+        shuffle,
+        max_grad_norm,
+        max_grad_value,
+        averaging,
+        tol,
+        n_iter_no_change,
+        early_stopping,
+        validation_fraction,
+        momentum,
+        nesterovs_momentum,
+        beta_1,
+        beta_2,
+        epsilon,
+        warm_start,
+        callbacks,
+        random_state,
+        verbose,
+        n_jobs,
+        dtype,
+    ):
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bidirectional = bidirectional
+        self.dropout = dropout
+        self.recurrent_dropout = recurrent_dropout
+        self.return_sequences = return_sequences
+        self.stateful = stateful
+        self.missing = missing
+        self.n_timesteps = n_timesteps
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.max_grad_norm = max_grad_norm
+        self.max_grad_value = max_grad_value
+        self.averaging = averaging
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+        self.n_jobs = n_jobs
+        self.dtype = dtype
+
+    # What the estimators differ in
+
+    @abstractmethod
+    def _make_loss(self, y):
+        """The loss of a first fit."""
+
+    @abstractmethod
+    def _check_y(self, y, sequences, lengths, *, reset):
+        """Validated targets in the dtype of the network, an axis of targets last."""
+
+    @abstractmethod
+    def _validation_score(self, y, output, sample_weight):
+        """Score of outputs (n, n_outputs) for targets (n, n_targets), the greater the better."""
+
+    @abstractmethod
+    def _results(self, output):
+        """From the network's outputs, (..., n_outputs), to what users get for them."""
+
+    # Fitting
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        lengths=None,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+        lengths_val=None,
+    ):
+        """Learn from sequences and their targets.
+
+        Ctrl-C ends the training with a warning and keeps the weights of the last finished epoch
+        (with `early_stopping`: of the best). If the loss diverges, training stops with a warning
+        and the best weights are kept.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_timesteps, n_features) or (n_samples, n_columns), \
+                or list of n_samples arrays of shape (n_timesteps_of_sample, n_features)
+            The sequences; for 2-D input see the parameter `n_timesteps`.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            The targets. With `return_sequences` for each time step: (n_samples, n_timesteps) or
+            (n_samples, n_timesteps, n_targets), or a list of arrays as `X`.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples, not negative; None means ones.
+
+        lengths : array-like of int of shape (n_samples,), default=None
+            Time steps of each sample; what follows them in `X` is padding, which is never looked at.
+            None means all, or those of the arrays in a list.
+
+        X_val : array-like shaped as `X`, default=None
+            Sequences to validate on, instead of a part of `X`; needs `early_stopping=True`. A
+            Pipeline transforms them as it does `X` with `Pipeline(..., transform_input=["X_val"])`.
+
+        y_val : array-like shaped as `y`, default=None
+            Their targets. :class:`~sklearn.compose.TransformedTargetRegressor` does not transform
+            them: pass them transformed.
+
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights; None means ones.
+
+        lengths_val : array-like of int of shape (n_val,), default=None
+            Their time steps; None means all.
+
+        Returns
+        -------
+        self : estimator
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter or an array has a wrong type, range or shape, or is not finite. An
+            estimator that was fitted before stays as it was.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the loss diverges, stops improving while worse than that of an output of 0, or is
+            still improving after `max_iter` epochs.
+        """
+        given = (X_val, y_val, sample_weight_val, lengths_val)
+        return self._fit(X, y, sample_weight, lengths, given)
+
+    def _fit(
+        self,
+        X,
+        y,
+        sample_weight,
+        lengths,
+        given=(None,) * 4,
+        *,
+        incremental=False,
+        classes=None,
+    ):
+        continuing = (incremental or self.warm_start) and hasattr(self, "_parameters")
+        if incremental:
+            if continuing:
+                self._validate_params()  # scikit-learn does so before the first call only
+            if self.early_stopping:
+                raise ValueError(
+                    "partial_fit makes one pass over the samples and holds none of them out: it "
+                    "does not support early_stopping=True. Set early_stopping=False, or call fit."
+                )
+        self._check_combinations()
+        # All work is done on a copy: whatever stops it leaves this estimator as it was.
+        model = self._copy_to_continue() if continuing else clone(self)
+        model.callbacks = self.callbacks  # the caller's own, not the copies in a clone
+        if classes is not None:
+            model.classes_ = classes
+        train = model._check_samples(X, y, sample_weight, lengths, reset=not continuing)
+        if continuing:
+            model._check_same_network(train)
+        else:
+            model._initialize(train, check_random_state(self.random_state))
+        validation = model._check_validation_samples(*given)
+        if self.early_stopping and validation is None:
+            train, validation = model._split(train)
+        model._set_optimizer()
+        model._run_epochs(train, validation, incremental=incremental)
+        self._adopt(model)
+        return self
+
+    def _check_combinations(self):
+        """Refuse parameters that contradict each other."""
+        if self.stateful and self.bidirectional:
+            raise ValueError(
+                "stateful=True carries what a window ends with to the next window, but bidirectional "
+                "layers also read windows from their ends: set one of the two to False."
+            )
+        if self.stateful and self.shuffle:
+            raise ValueError(
+                "stateful=True takes the samples for consecutive windows of one series, in their "
+                "order: set shuffle=False."
+            )
+        check_callbacks(self.callbacks)
+
+    def _copy_to_continue(self):
+        """A copy with weights, optimiser and random stream of its own."""
+        model = copy.copy(self)
+        for name in ("_parameters", "_raw_parameters", "_optimizer", "_average", "_random_state"):
+            setattr(model, name, copy.deepcopy(getattr(self, name)))
+        return model
+
+    def _adopt(self, model):
+        """Take over what `model` has learned."""
+        vars(self).pop("feature_names_in_", None)
+        parameters = self.get_params(deep=False)
+        learned = {name: value for name, value in vars(model).items() if name not in parameters}
+        vars(self).update(learned)
+
+    def _check_X(self, X, lengths=None, *, reset=False):
+        """X as a validated view of sequences in the dtype of the network, and their lengths."""
+        X, lengths = pad_ragged(X, lengths)
+        dtype = self.dtype if reset else self._parameters.dtype
+        missing = self.missing == "mask" if reset else self._architecture.mask_missing
+        finite = "allow-nan" if missing else True
+        with np.errstate(over="ignore"):  # the check for infinity reports it
+            X = validate_sequences(
+                self,
+                X,
+                reset=reset,
+                dtype=dtype,
+                ensure_all_finite=finite if lengths is None else False,
+            )
+        sequences = as_sequences(X, self.n_timesteps)
+        lengths = check_lengths(lengths, sequences, allow_nan=missing)
+        n_timesteps = sequences.shape[1]
+        if reset:
+            self.n_timesteps_ = n_timesteps if lengths is None else None
+        elif self.n_timesteps_ not in (None, n_timesteps) and lengths is None:
+            raise ValueError(
+                f"X has {n_timesteps} time steps, but {type(self).__name__} was fitted with "
+                f"{self.n_timesteps_}. Pass sequences of {self.n_timesteps_} time steps, or their "
+                "lengths, or fit again."
+            )
+        return sequences, lengths
+
+    def _check_samples(self, X, y, sample_weight, lengths, *, reset):
+        if y is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but the target y "
+                "is None."
+            )
+        sequences, lengths = self._check_X(X, lengths, reset=reset)
+        y = self._check_y(y, sequences, lengths, reset=reset)
+        check_consistent_length(sequences, y)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(
+                sample_weight, sequences, dtype=sequences.dtype, ensure_non_negative=True
+            )
+        sample_weight = self._combined_weight(y, sample_weight)
+        if sample_weight is None:
+            rows = np.arange(len(y), dtype=np.int64)
+        else:
+            rows = np.flatnonzero(sample_weight).astype(np.int64, copy=False)
+        if len(rows) == 0:
+            raise ValueError(
+                f"All {len(y)} sample weights are zero: sample_weight must contain at least one "
+                "non-zero number."
+            )
+        return _Samples(sequences, lengths, y, sample_weight, rows)
+
+    def _combined_weight(self, y, sample_weight):
+        """The samples' weights together with those that the estimator gives them."""
+        return sample_weight
+
+    def _check_validation_samples(self, X_val, y_val, sample_weight_val, lengths_val):
+        """The samples to validate on that the caller gave, if any."""
+        if X_val is None and y_val is None:
+            for name, value in (
+                ("sample_weight_val", sample_weight_val),
+                ("lengths_val", lengths_val),
+            ):
+                if value is not None:
+                    raise ValueError(f"{name} is provided, but X_val and y_val were not provided.")
+            return None
+        if y_val is None:
+            raise ValueError("X_val is provided, but y_val was not provided.")
+        if X_val is None:
+            raise ValueError("y_val is provided, but X_val was not provided.")
+        if not self.early_stopping:
+            raise ValueError(
+                "X_val and y_val are passed to fit while at the same time early_stopping is "
+                "False. When passing X_val and y_val to fit, early_stopping should be set to True."
+            )
+        validation = self._check_samples(X_val, y_val, sample_weight_val, lengths_val, reset=False)
+        n_targets = validation.y.shape[-1]
+        if n_targets != self._n_targets:
+            raise ValueError(f"y_val has {n_targets} outputs, but y has {self._n_targets}.")
+        return _large_enough(validation)
+
+    def _check_same_network(self, samples):
+        """Refuse to continue with parameters or targets that the network in use does not fit."""
+        arch = self._architecture
+        differences = [
+            f"{name}={value} (was {fitted})"
+            for name, value, fitted in [
+                ("hidden_size", self.hidden_size, arch.hidden_size),
+                ("num_layers", self.num_layers, arch.num_layers),
+                ("bidirectional", self.bidirectional, arch.bidirectional),
+                ("return_sequences", self.return_sequences, arch.return_sequences),
+                ("missing", self.missing, "mask" if arch.mask_missing else "error"),
+                ("dtype", self.dtype, self._parameters.dtype.name),
+                ("the loss", self._make_loss(samples.y), self._loss),
+                ("the number of outputs in y", samples.y.shape[-1], self._n_targets),
+            ]
+            if value != fitted
+        ]
+        if differences:
+            raise ValueError(
+                f"The weights of {type(self).__name__} were made for another network: "
+                f"{', '.join(differences)}. Set it back, or start afresh with fit and "
+                "warm_start=False."
+            )
+
+    def _split(self, samples):
+        """Part the samples into those to train on and those to validate on."""
+        from sklearn.model_selection import train_test_split
+
+        train_rows, validation_rows = train_test_split(
+            samples.rows,
+            test_size=self.validation_fraction,
+            shuffle=self.shuffle,
+            random_state=self._split_seed if self.shuffle else None,
+            stratify=self._strata(samples) if self.shuffle else None,
+        )
+        return (
+            samples._replace(rows=train_rows),
+            _large_enough(samples._replace(rows=validation_rows)),
+        )
+
+    def _initialize(self, samples, random_state):
+        """A new network, and what a first fit and those that continue it have in common."""
+        self._n_targets = samples.y.shape[-1]
+        self._loss = self._make_loss(samples.y)
+        self._architecture = core.Architecture(
+            n_features=samples.X.shape[2],
+            hidden_size=self.hidden_size,
+            num_layers=self.num_layers,
+            n_outputs=self._loss.n_outputs(self._n_targets),
+            bidirectional=bool(self.bidirectional),
+            return_sequences=bool(self.return_sequences),
+            mask_missing=self.missing == "mask",
+        )
+        # Own streams: every later call continues the shuffling and validates on the same samples.
+        seeds = random_state.randint(np.iinfo(np.int32).max, size=3).tolist()
+        self._parameters = core.init_parameters(
+            self._architecture, dtype=self.dtype, random_state=seeds[0]
+        )
+        self._raw_parameters = None
+        self._average = None
+        self._split_seed = seeds[1]
+        self._random_state = np.random.RandomState(seeds[2])
+        self.n_outputs_ = self._n_outputs()
+        self.loss_curve_ = []
+        self.validation_scores_ = None
+        self.t_ = 0
+
+    def _n_outputs(self):
+        return self._n_targets
+
+    def _strata(self, samples):
+        """What the samples held out shall have in the same proportions as all; None for nothing."""
+        return None
+
+    def _set_optimizer(self, *, renew=False):
+        """Continue with the optimiser in use, unless the solver or its settings have changed."""
+        optimizer_class, keywords = _SOLVERS[self.solver]
+        settings = {keyword: getattr(self, name) for keyword, name in keywords.items()}
+        current = getattr(self, "_optimizer", None)
+        if (
+            renew
+            or type(current) is not optimizer_class
+            or any(getattr(current, keyword) != value for keyword, value in settings.items())
+        ):
+            self._optimizer = optimizer_class(
+                len(self._parameters), self._parameters.dtype, **settings
+            )
+
+    def _run_epochs(self, train, validation, *, incremental):
+        """Train for one epoch if `incremental`, else until convergence or for `max_iter` epochs.
+
+        While it runs, `_raw_parameters` are the weights that the optimiser moves; `_parameters` are
+        those in use: the same array, or the average that the parameter `averaging` asks for.
+        """
+        n_epochs = 1 if incremental else self.max_iter
+        n_threads = core.effective_n_threads(self.n_jobs)
+        callbacks = check_callbacks(self.callbacks)
+        n_samples = len(train.rows)
+        if n_samples <= self.batch_size and not self.stateful:
+            train = _merge_equal_samples(train)
+        self.loss_curve_ = [*self.loss_curve_]
+        self.validation_scores_ = None if validation is None else [*(self.validation_scores_ or [])]
+        self.n_iter_ = len(self.loss_curve_)
+        # A schedule counts the epochs of a fit, or of all calls to partial_fit.
+        first = 0 if incremental else len(self.loss_curve_)
+        figures = [] if not incremental else [-loss for loss in self.loss_curve_]
+        evals_log = {"loss": self.loss_curve_}
+        if validation is not None:
+            evals_log["validation_score"] = self.validation_scores_
+
+        if self._raw_parameters is None:  # None: those in use
+            self._raw_parameters = self._parameters
+        if self.averaging is None:
+            self._average, self._parameters = None, self._raw_parameters
+        elif self._average is None or self._average.settings != self.averaging:
+            self._average = self.averaging.begin(self._raw_parameters)
+
+        # The figure to increase is the validation score, or the negated training loss.
+        best = -np.inf
+        if validation is not None and self.loss_curve_:
+            best = self._score_samples(validation, n_threads)
+        best_weights = last_weights = self._copy_weights()
+        n_stalled = 0
+        asked_for = incremental or self.n_iter_no_change == np.inf
+        outcome = "all epochs asked for" if asked_for else "unfinished"
+        call_all(callbacks, "before_training", self)
+        try:
+            with Progress(n_epochs, self.verbose) as progress:
+                for _ in range(n_epochs):
+                    epoch = self.n_iter_ - first
+                    if call_all(callbacks, "before_iteration", self, epoch, evals_log):
+                        outcome = "stopped"
+                        break
+                    loss = self._train_epoch(
+                        train, n_threads, epoch, max(self.max_iter, epoch + 1), figures
+                    )
+                    if not np.isfinite(loss):
+                        outcome = "diverged"
+                        break
+                    score = None
+                    if validation is not None:
+                        score = self._score_samples(validation, n_threads)
+                    last_weights = self._copy_weights()
+                    self.loss_curve_.append(loss)
+                    if validation is not None:
+                        self.validation_scores_.append(score)
+                    self.n_iter_ += 1
+                    self.t_ += n_samples
+                    progress.update(loss, score)
+
+                    figure = -loss if validation is None else score
+                    figures.append(figure)
+                    n_stalled = 0 if figure >= best + self.tol else n_stalled + 1
+                    if figure > best:
+                        best, best_weights = figure, last_weights
+                    if call_all(callbacks, "after_iteration", self, epoch, evals_log):
+                        outcome = "stopped"
+                        break
+                    if n_stalled >= self.n_iter_no_change:
+                        outcome = "converged"
+                        break
+        except KeyboardInterrupt:
+            outcome = "interrupted"
+
+        if (
+            outcome == "converged"
+            and validation is None
+            and self.loss_curve_[-1] > self._loss_of_zero_output(train) + self.tol
+        ):
+            outcome = "useless"
+        keep_best = validation is not None or outcome in ("diverged", "useless")
+        self._restore_weights(best_weights if keep_best else last_weights)
+        if outcome == "diverged":
+            self._set_optimizer(renew=True)  # its moments are of the steps that led astray
+            self._average = None
+        self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else np.nan
+        self.best_loss_ = min(self.loss_curve_, default=np.inf) if validation is None else None
+        self.best_validation_score_ = None if validation is None else best
+        call_all(callbacks, "after_training", self)
+        self._warn_of(outcome)
+
+    def _copy_weights(self):
+        """Those in use and, if they are an average, those that the optimiser moves."""
+        in_use = self._parameters.copy()
+        if self._parameters is self._raw_parameters:
+            return in_use, None
+        return in_use, self._raw_parameters.copy()
+
+    def _restore_weights(self, weights):
+        self._parameters, self._raw_parameters = weights
+
+    def _train_epoch(self, train, n_threads, epoch, n_epochs, figures):
+        """Mean loss of one pass over the samples, in which weights and optimiser are updated."""
+        order = train.rows
+        if self.stateful:
+            order = _parallel_streams(order, self.batch_size)
+        elif self.shuffle and len(order) > self.batch_size:
+            order = self._random_state.permutation(order)
+        n_updates = -(-len(order) // self.batch_size)
+        if self.learning_rate == "constant":
+            self._optimizer.learning_rate = self.learning_rate_init
+        else:
+            self._optimizer.learning_rate = self.learning_rate.rates(
+                self.learning_rate_init, n_updates, epoch, n_epochs, figures
+            )
+        seed = 0
+        if self.dropout > 0 or self.recurrent_dropout > 0:
+            seed = int(self._random_state.randint(np.iinfo(np.int32).max))
+        loss = core.train(
+            self._raw_parameters,
+            train.X,
+            train.y,
+            self._architecture,
+            self._optimizer,
+            order=order,
+            batch_size=self.batch_size,
+            loss=self._loss,
+            sample_weight=train.sample_weight,
+            lengths=train.lengths,
+            alpha=0.0 if self.solver == "adamw" else self.alpha,
+            max_grad_norm=self.max_grad_norm,
+            max_grad_value=self.max_grad_value,
+            dropout=self.dropout,
+            recurrent_dropout=self.recurrent_dropout,
+            seed=seed,
+            stateful=self.stateful,
+            average=None if self._average is None else self._average.for_pass(n_updates),
+            n_threads=n_threads,
+        )
+        if self._average is not None:
+            self._average.after_epoch(self._raw_parameters, epoch, n_epochs)
+            averaged = self._average.parameters
+            self._parameters = self._raw_parameters if averaged is None else averaged.copy()
+        return loss
+
+    def _warn_of(self, outcome):
+        """Tell the user what the end of the training asks for, if anything."""
+        messages = {
+            "interrupted": f"Training was interrupted after {self.n_iter_} epochs. The weights of "
+            f"the {'best' if self.early_stopping else 'last'} finished epoch are kept.",
+            "diverged": f"Training diverged in epoch {self.n_iter_ + 1}: the loss or its gradient "
+            f"was not finite. The best weights so far are kept. {self._advice()}",
+            "useless": f"Training stopped improving at a loss of {self.loss_:.4g}, worse than that "
+            "of an output of 0 for every sample. The weights of the best epoch are kept. "
+            + self._advice(),
+            "unfinished": f"Training reached max_iter={self.max_iter} epochs before the "
+            f"{'validation score' if self.early_stopping else 'loss'} stopped improving by "
+            f"tol={self.tol} in {self.n_iter_no_change} epochs. Raise max_iter or tol, or let "
+            "early_stopping decide on held-out samples.",
+        }
+        if outcome in messages:
+            category = UserWarning if outcome == "interrupted" else ConvergenceWarning
+            warnings.warn(messages[outcome], category, stacklevel=6)  # at the caller of fit
+
+    def _advice(self):
+        return (
+            f"Lower learning_rate_init (now {self.learning_rate_init}), set or lower max_grad_norm "
+            f"(now {self.max_grad_norm}), and standardise X and y (StandardScaler, "
+            "SequenceScaler, TransformedTargetRegressor)."
+        )
+
+    def _loss_of_zero_output(self, samples):
+        """Mean loss if the network's output were zero for every sample: that of zero weights."""
+        n_steps = samples.X.shape[1] if self._architecture.return_sequences else 1
+        arch = core.Architecture(
+            1, 1, 1, self._architecture.n_outputs, return_sequences=self.return_sequences
+        )
+        rows = samples.rows
+        loss, _ = core.loss_and_gradient(
+            np.zeros(core.n_parameters(arch), samples.y.dtype),
+            np.broadcast_to(np.zeros(1, samples.y.dtype), (len(rows), n_steps, 1)),
+            samples.y[rows],
+            arch,
+            loss=self._loss,
+            sample_weight=_take(samples.sample_weight, rows),
+            lengths=_take(samples.lengths, rows) if self.return_sequences else None,
+        )
+        return loss
+
+    def _score_samples(self, samples, n_threads):
+        """Validation score of the present weights; nan if an output is not finite."""
+        rows = samples.rows
+        outputs = []
+        state = None
+        chunk_size = max(1, _SCORED_AT_ONCE // samples.X[0].size)
+        for chunk in gen_batches(len(rows), chunk_size):
+            output, state = self._run(
+                samples.X[rows[chunk]], _take(samples.lengths, rows[chunk]), state, n_threads
+            )
+            outputs.append(output)
+        output = np.concatenate(outputs)
+        if not np.isfinite(output).all():
+            return np.nan
+        lengths, weight = _take(samples.lengths, rows), _take(samples.sample_weight, rows)
+        y, output, weight = self._by_step(lengths, samples.y[rows], output, weight)
+        return float(self._validation_score(y, output, weight))
+
+    def _by_step(self, lengths, y, output, weight):
+        """Targets, outputs and weights, with a row for each time step if there is an output for each."""
+        if not self._architecture.return_sequences:
+            return y, output, weight
+        n, n_timesteps = y.shape[:2]
+        lengths = np.full(n, n_timesteps) if lengths is None else lengths
+        there = np.arange(n_timesteps) < lengths[:, np.newaxis]
+        return y[there], output[there], None if weight is None else np.repeat(weight, lengths)
+
+    # Using what was learned
+
+    def _run(self, X, lengths, state, n_threads, *, return_state=False):
+        """Outputs of the network, and the states to go on from (None where nobody does)."""
+        h, c = (None, None) if state is None else state
+        if not self.stateful:
+            result = core.predict(
+                self._parameters,
+                X,
+                self._architecture,
+                lengths=lengths,
+                h0=h,
+                c0=c,
+                return_states=return_state,
+                n_threads=n_threads,
+            )
+            return (result[0], States(*result[1:])) if return_state else (result, None)
+        # consecutive windows of one series, each from the states that the one before has left
+        outputs = []
+        for window in range(len(X)):
+            output, h, c = core.predict(
+                self._parameters,
+                X[window : window + 1],
+                self._architecture,
+                lengths=None if lengths is None else lengths[window : window + 1],
+                h0=h,
+                c0=c,
+                return_states=True,
+                n_threads=1,
+            )
+            outputs.append(output)
+        return np.concatenate(outputs), States(h, c)
+
+    def _predict_output(self, X, lengths=None, initial_state=None, *, return_state=False):
+        """Outputs of the network, (n_samples, n_outputs) or by time step, and the final states."""
+        check_is_fitted(self)
+        X_checked, lengths = self._check_X(X, lengths)
+        output, state = self._run(
+            X_checked,
+            lengths,
+            initial_state,
+            core.effective_n_threads(self.n_jobs),
+            return_state=return_state,
+        )
+        finite = np.isfinite(output)
+        if not finite.all():
+            n_bad = np.count_nonzero(~finite.reshape(len(output), -1).all(axis=1))
+            raise ValueError(
+                f"{n_bad} of {len(output)} predictions are not finite: the weights or X are too "
+                f"large for {self._parameters.dtype}. {self._advice()}"
+            )
+        return output, state
+
+    def _in_dtype_of(self, X, result):
+        """float64, unless X is float32."""
+        if getattr(X, "dtype", None) != np.float32:
+            return result.astype(np.float64, copy=False)
+        return result
+
+    def transform(self, X, *, lengths=None):
+        """The final hidden states of the top layer: features for other estimators.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_timesteps, n_features) or (n_samples, n_columns), \
+                or list of n_samples arrays of shape (n_timesteps_of_sample, n_features)
+            The sequences.
+
+        lengths : array-like of int of shape (n_samples,), default=None
+            Time steps of each sample; None means all.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_samples, num_directions * hidden_size)
+            Hidden states after the last step; of both directions, side by side, in a bidirectional
+            network.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+
+        TypeError, ValueError
+            If `X` has another shape than in `fit` or is not finite.
+        """
+        check_is_fitted(self)
+        X_checked, lengths = self._check_X(X, lengths)
+        _, h_n, _ = core.predict(
+            self._parameters,
+            X_checked,
+            self._architecture,
+            lengths=lengths,
+            return_states=True,
+            n_threads=core.effective_n_threads(self.n_jobs),
+        )
+        top = h_n[-self._architecture.num_directions :]  # (directions, n_samples, hidden_size)
+        return self._in_dtype_of(X, top.transpose(1, 0, 2).reshape(len(X_checked), -1))
+
+    @property
+    def _n_features_out(self):
+        return self._architecture.num_directions * self._architecture.hidden_size
+
+    def gate_activations(self, X, *, lengths=None, layer=-1, direction="forward"):
+        """What the gates of one layer do at each time step.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_timesteps, n_features) or (n_samples, n_columns), \
+                or list of n_samples arrays of shape (n_timesteps_of_sample, n_features)
+            The sequences.
+
+        lengths : array-like of int of shape (n_samples,), default=None
+            Time steps of each sample; None means all.
+
+        layer : int, default=-1
+            The layer, from 0; negative numbers count from the top.
+
+        direction : {"forward", "reverse"}, default="forward"
+            Which cells of a bidirectional layer.
+
+        Returns
+        -------
+        activations : LayerActivations
+            A named tuple of arrays (n_samples, n_timesteps, hidden_size): `input` gate, `forget`
+            gate, `candidate` (the new memory), `output` gate, `cell` state and `hidden` state after
+            the step. Zeros after a sample's end.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+
+        TypeError, ValueError
+            If `X` has another shape than in `fit` or is not finite, or there is no such layer.
+
+        See Also
+        --------
+        pylstm.inspection.LSTMGateDisplay : Draws them.
+        """
+        check_is_fitted(self)
+        arch = self._architecture
+        if not isinstance(layer, Integral) or not -arch.num_layers <= layer < arch.num_layers:
+            raise ValueError(
+                f"layer must be an integer from {-arch.num_layers} to {arch.num_layers - 1}, got "
+                f"{layer!r}."
+            )
+        directions = ("forward", "reverse")[: arch.num_directions]
+        if direction not in directions:
+            raise ValueError(
+                f"direction must be one of {directions}, got {direction!r}: only a bidirectional "
+                "network has a reverse direction."
+            )
+        X, lengths = self._check_X(X, lengths)
+        activations = core.gate_activations(
+            self._parameters,
+            X,
+            arch,
+            lengths=lengths,
+            n_threads=core.effective_n_threads(self.n_jobs),
+        )
+        cell = layer % arch.num_layers * arch.num_directions + directions.index(direction)
+        return LayerActivations(*(trace[cell] for trace in activations))
+
+    def stream(self):
+        """A predictor that takes one time step at a time, in microseconds.
+
+        Returns
+        -------
+        stream : Stream
+            Its `step(x)` takes the features of a time step, of shape (n_features,), and returns
+            what the network makes of the sequence so far, in the network's dtype: after the last
+            step, the very bits of `predict` (of `predict_proba` for a classifier) for the whole
+            sequence, as a scalar or of shape (n_targets,). `reset()` starts the next sequence;
+            `states` are the hidden and cell states, and may be set.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+
+        ValueError
+            If the network is bidirectional.
+        """
+        check_is_fitted(self)
+        return Stream(self._parameters, self._architecture, self._results)
+
+    def _named_parameters(self):
+        check_is_fitted(self)
+        return core.unpack_parameters(self._parameters, self._architecture)
+
+    def _cells(self, letter):
+        return [
+            array
+            for name, array in self._named_parameters().items()
+            if name[0] == letter and name != letter
+        ]
+
+    @property
+    def input_coefs_(self):
+        """Input weights W of each layer and direction, views of shape (n_in, 4 * hidden_size)."""
+        return self._cells("W")
+
+    @property
+    def recurrent_coefs_(self):
+        """Recurrent weights U of each, views of shape (hidden_size, 4 * hidden_size)."""
+        return self._cells("U")
+
+    @property
+    def gate_intercepts_(self):
+        """Biases b of each one's gates, views of shape (4 * hidden_size,)."""
+        return self._cells("b")
+
+    @property
+    def output_coef_(self):
+        """Weights V of the output, a view of shape (num_directions * hidden_size, n_outputs)."""
+        return self._named_parameters()["V"]
+
+    @property
+    def output_intercept_(self):
+        """Bias d of the output, a view of shape (n_outputs,)."""
+        return self._named_parameters()["d"]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = self.missing == "mask"
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+class Stream(core.Stream):
+    """What `BaseLSTM.stream` returns: `pylstm.core.Stream`, its outputs turned into predictions."""
+
+    def __init__(self, params, arch, results):
+        super().__init__(params, arch)
+        self._results = results
+
+    def step(self, x):
+        """Take the next time step; see `BaseLSTM.stream`."""
+        return self._results(super().step(x)[np.newaxis])[0]
+
+
+def _take(array, rows):
+    return None if array is None else array[rows]
+
+
+def _large_enough(validation):
+    """The validation samples, of which a score such as R^2 needs two."""
+    if len(validation.rows) < 2:
+        raise ValueError(
+            "The validation set has 1 sample of non-zero weight, but at least 2 are needed to "
+            "score it. Increase validation_fraction, or pass more samples."
+        )
+    return validation
+
+
+def _parallel_streams(rows, n_streams):
+    """An order in which batches of `n_streams` consecutive windows each continue the batch before.
+
+    The rows, consecutive windows of a series, are parted into as many stretches; the first batch
+    has the first windows of all stretches, the second the second ones, and so on. The longer
+    stretches come first, so that the last batch may be smaller.
+    """
+    n_streams = min(n_streams, len(rows))
+    stretches = np.array_split(rows, n_streams)
+    return np.array(
+        [stretch[k] for k in range(len(stretches[0])) for stretch in stretches if k < len(stretch)]
+    )
+
+
+def _merge_equal_samples(samples):
+    """Samples that make one batch: equal ones merged, their weights added, in an order of content.
+
+    The loss of the whole batch stays what it is, while its rounding no longer depends on the order
+    of the samples, nor on whether a sample is given twice or with twice the weight.
+    """
+    X, lengths, y, weight, rows = samples
+
+    def content(row):  # a digest: nothing of the size of X is made
+        length = X.shape[1] if lengths is None else lengths[row]
+        targets = y[row, :length] if y.ndim == 3 else y[row]
+        return blake2b(X[row, :length].tobytes() + targets.tobytes(), digest_size=16).digest()
+
+    _, first, group = np.unique(
+        [content(row) for row in rows], return_index=True, return_inverse=True
+    )
+    merged_weight = np.zeros(len(X), X.dtype)
+    merged_weight[rows[first]] = np.bincount(
+        group, weights=None if weight is None else weight[rows]
+    )
+    return _Samples(X, lengths, y, merged_weight, rows[first])

@@ -1,0 +1,371 @@
+"""The classifier: softmax over the network's outputs."""
+
+import numpy as np
+from scipy.special import log_softmax
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils import check_array, column_or_1d, compute_sample_weight
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.multiclass import check_classification_targets
+
+from . import core
+from ._base import BaseLSTM, documented
+from ._validation import pad_targets
+
+
+@documented
+class LSTMClassifier(ClassifierMixin, BaseLSTM):
+    """Long short-term memory network that predicts classes from sequences.
+
+    The network is that of :class:`~pylstm.LSTMRegressor`, with an output for each class: softmax of
+    the outputs gives the classes' probabilities, and the log loss (cross-entropy) is minimised.
+
+    Parameters
+    ----------
+    {network}
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, by which those of their samples are multiplied; "balanced" weighs each
+        class by the inverse of its frequency. None means ones.
+
+    {parameters}
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The classes.
+
+    {attributes}
+    validation_scores_ : list of float or None
+        The negated log loss on the validation samples after each epoch; None without
+        `early_stopping`.
+
+    best_validation_score_ : float or None
+        That of the weights in use; None without `early_stopping`.
+
+    {counts}
+    n_outputs_ : int
+        Outputs of the network, one for each class.
+
+    See Also
+    --------
+    pylstm.LSTMRegressor : The same network for numbers.
+    pylstm.sliding_windows : Windows of a series and their labels.
+    sklearn.neural_network.MLPClassifier : Multi-layer perceptron, without notion of time.
+
+    Notes
+    -----
+    {equations}
+    and the probabilities are softmax(h_T V + d), with T the last step. The cell is that of [1]_ with
+    the forget gate of [2]_, whose bias starts at 1 [3]_; W and V start Glorot-uniform, U orthogonal.
+
+    References
+    ----------
+    {references}
+    Examples
+    --------
+    Does a sequence rise more often than it falls?
+
+    >>> import numpy as np
+    >>> from pylstm import LSTMClassifier
+    >>> X = np.random.default_rng(0).choice([-1.0, 1.0], size=(400, 15))
+    >>> y = np.where(X.sum(axis=1) > 0, "rises", "falls")
+    >>> model = LSTMClassifier(hidden_size=8, learning_rate_init=0.02, random_state=0)
+    >>> model.fit(X[:300], y[:300]).score(X[300:], y[300:]) > 0.9
+    True
+    >>> model.predict_proba(X[300:]).shape
+    (100, 2)
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012 (scikit-learn's name and form)
+        **BaseLSTM._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+
+    def __init__(
+        self,
+        hidden_size=32,
+        num_layers=1,
+        *,
+        class_weight=None,
+        bidirectional=False,
+        dropout=0.0,
+        recurrent_dropout=0.0,
+        return_sequences=False,
+        stateful=False,
+        missing="error",
+        n_timesteps=None,
+        solver="adam",
+        alpha=0.0,
+        batch_size=32,
+        learning_rate="constant",
+        learning_rate_init=0.003,
+        max_iter=50,
+        shuffle=True,
+        max_grad_norm=1.0,
+        max_grad_value=None,
+        averaging=None,
+        tol=1e-4,
+        n_iter_no_change=10,
+        early_stopping=False,
+        validation_fraction=0.1,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        warm_start=False,
+        callbacks=None,
+        random_state=None,
+        verbose=0,
+        n_jobs=None,
+        dtype="float32",
+    ):
+        super().__init__(
+            hidden_size=hidden_size,
+            num_layers=num_layers,
+            bidirectional=bidirectional,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            return_sequences=return_sequences,
+            stateful=stateful,
+            missing=missing,
+            n_timesteps=n_timesteps,
+            solver=solver,
+            alpha=alpha,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            learning_rate_init=learning_rate_init,
+            max_iter=max_iter,
+            shuffle=shuffle,
+            max_grad_norm=max_grad_norm,
+            max_grad_value=max_grad_value,
+            averaging=averaging,
+            tol=tol,
+            n_iter_no_change=n_iter_no_change,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            momentum=momentum,
+            nesterovs_momentum=nesterovs_momentum,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            random_state=random_state,
+            verbose=verbose,
+            n_jobs=n_jobs,
+            dtype=dtype,
+        )
+        self.class_weight = class_weight
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None, *, lengths=None):
+        """Continue for a single epoch over the given samples.
+
+        The first call starts as `fit` does. Weights, optimiser and random stream are carried on,
+        so that n calls with the same samples equal a `fit` of n epochs.
+
+        Parameters
+        ----------
+        X, y, sample_weight, lengths
+            As for `fit`.
+
+        classes : array-like of shape (n_classes,), default=None
+            All classes that will occur; needed in the first call, if there was no `fit`.
+
+        Returns
+        -------
+        self : LSTMClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for `fit`; also if `early_stopping` or `class_weight="balanced"` is set, the network
+            differs from that of earlier calls, or `y` has other classes.
+        """
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                "class_weight='balanced' needs all of y: partial_fit does not support it. Pass the "
+                "weights as a dict, or use fit."
+            )
+        if classes is None and not hasattr(self, "classes_"):
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        if classes is not None:
+            classes = np.unique(classes)
+            if hasattr(self, "classes_") and not np.array_equal(classes, self.classes_):
+                raise ValueError(
+                    f"classes={classes} is not the same as on the last call to partial_fit or fit, "
+                    f"{self.classes_}."
+                )
+        return self._fit(X, y, sample_weight, lengths, incremental=True, classes=classes)
+
+    def predict(self, X, *, lengths=None, initial_state=None, return_state=False):
+        """Predict the classes of sequences.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_timesteps, n_features) or (n_samples, n_columns), \
+                or list of n_samples arrays of shape (n_timesteps_of_sample, n_features)
+            The sequences, with the number of time steps seen in `fit` unless they have lengths.
+
+        lengths : array-like of int of shape (n_samples,), default=None
+            Time steps of each sample; None means all.
+
+        initial_state : tuple of two arrays (h, c), default=None
+            Hidden and cell states to start from, each of shape (num_layers * num_directions,
+            n_samples, hidden_size); None means zeros. With `stateful` that of the first window
+            (n_samples is 1).
+
+        return_state : bool, default=False
+            Whether to return the states after each sample's last step too, to go on from.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            The classes of the largest probability. With `return_sequences` those of each time step,
+            (n_samples, n_timesteps); what follows a sample's end means nothing.
+
+        state : States
+            A named tuple (h, c) as `initial_state`; only with `return_state`.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+
+        TypeError, ValueError
+            If `X` has another shape than in `fit` or is not finite.
+        """
+        output, state = self._predict_output(X, lengths, initial_state, return_state=return_state)
+        y = self.classes_[output.argmax(axis=-1)]
+        return (y, state) if return_state else y
+
+    def predict_proba(self, X, *, lengths=None, initial_state=None, return_state=False):
+        """Predict the probabilities of the classes.
+
+        Parameters
+        ----------
+        X, lengths, initial_state, return_state
+            As for `predict`.
+
+        Returns
+        -------
+        p : ndarray of shape (n_samples, n_classes)
+            The probabilities, in the order of `classes_`; (n_samples, n_timesteps, n_classes) with
+            `return_sequences`.
+
+        state : States
+            Only with `return_state`.
+        """
+        output, state = self._predict_output(X, lengths, initial_state, return_state=return_state)
+        p = self._results(self._in_dtype_of(X, output))
+        return (p, state) if return_state else p
+
+    def predict_log_proba(self, X, *, lengths=None):
+        """Predict the logarithms of the probabilities of the classes.
+
+        Parameters
+        ----------
+        X, lengths
+            As for `predict`.
+
+        Returns
+        -------
+        log_p : ndarray shaped as of `predict_proba`
+        """
+        output, _ = self._predict_output(X, lengths)
+        return log_softmax(self._in_dtype_of(X, output), axis=-1)
+
+    def score(self, X, y, sample_weight=None, *, lengths=None):
+        """Accuracy of the predicted classes.
+
+        Parameters
+        ----------
+        X, y, sample_weight, lengths
+            As for `fit`.
+
+        Returns
+        -------
+        score : float
+            Share of the samples, or time steps with `return_sequences`, whose class is predicted.
+        """
+        from sklearn.metrics import accuracy_score
+
+        output, _ = self._predict_output(X, lengths)
+        X, lengths = self._check_X(X, lengths)
+        y = self._labels(y, X, lengths)
+        if sample_weight is not None:
+            sample_weight = column_or_1d(sample_weight)
+        y, output, sample_weight = self._by_step(lengths, y, output, sample_weight)
+        predicted = self.classes_[output.argmax(axis=-1)]
+        return accuracy_score(y, predicted, sample_weight=sample_weight)
+
+    def _labels(self, y, sequences, lengths):
+        """The labels, (n_samples,) or (n_samples, n_timesteps)."""
+        return_sequences = self.return_sequences
+        if return_sequences:
+            y = pad_targets(y, sequences)
+        y = check_array(
+            y,
+            ensure_2d=False,
+            dtype=None,
+            input_name="y",
+            estimator=self,
+            ensure_all_finite=lengths is None or not return_sequences,
+        )
+        if not return_sequences:
+            return column_or_1d(y, warn=True)
+        if y.shape != sequences.shape[:2]:
+            raise ValueError(
+                "With return_sequences=True, y must have a class for each time step: shape "
+                f"{sequences.shape[:2]}, got {y.shape}."
+            )
+        return y
+
+    def _check_y(self, y, sequences, lengths, *, reset):
+        labels = self._labels(y, sequences, lengths)
+        there = np.ones(labels.shape, dtype=bool)
+        if labels.ndim == 2 and lengths is not None:
+            there = np.arange(labels.shape[1]) < lengths[:, np.newaxis]
+        check_classification_targets(labels[there])
+        if not hasattr(self, "classes_"):
+            self.classes_ = np.unique(labels[there])
+            if len(self.classes_) < 2:
+                raise ValueError(
+                    f"{type(self).__name__} needs samples of at least 2 classes, got 1 class: "
+                    f"{self.classes_[0]!r}."
+                )
+        encoder = LabelEncoder()
+        encoder.classes_ = self.classes_
+        codes = np.zeros(labels.shape, dtype=self.dtype)
+        codes[there] = encoder.transform(labels[there])
+        return codes[..., np.newaxis]
+
+    def _combined_weight(self, y, sample_weight):
+        if self.class_weight is None:
+            return sample_weight
+        if self.return_sequences:
+            raise ValueError(
+                "class_weight weighs samples, and with return_sequences=True a sample has many "
+                "classes: set class_weight=None, and weigh the samples with sample_weight."
+            )
+        labels = self.classes_[y[:, 0].astype(np.intp)]
+        weight = compute_sample_weight(self.class_weight, labels).astype(self.dtype)
+        return weight if sample_weight is None else weight * sample_weight
+
+    def _make_loss(self, y):
+        return core.LogLoss(len(self.classes_))
+
+    def _n_outputs(self):
+        return len(self.classes_)
+
+    def _strata(self, samples):
+        return None if self.return_sequences else samples.y[samples.rows, 0]
+
+    def _results(self, output):
+        return self._loss.prediction(output)
+
+    def _validation_score(self, y, output, sample_weight):
+        log_p = log_softmax(output.astype(np.float64), axis=-1)
+        of_class = np.take_along_axis(log_p, y.astype(np.intp), axis=-1)[:, 0]
+        return np.average(of_class, weights=sample_weight)
