@@ -15,7 +15,13 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-HEADERS = ["pylstm/_simd.h", "pylstm/_product.h", "pylstm/_runtime.h"]
+INCLUDED = [
+    "pylstm/_losses.pxi",
+    "pylstm/_updates.pxi",
+    "pylstm/_simd.h",
+    "pylstm/_product.h",
+    "pylstm/_runtime.h",
+]
 
 DIRECTIVES = {
     "language_level": 3,
@@ -60,7 +66,7 @@ def modules():
         variants |= X86_VARIANTS
     extensions = []
     for name, flags in variants.items():
-        extension = Extension(name, ["pylstm/_core.pyx"], depends=HEADERS, include_dirs=["pylstm"])
+        extension = Extension(name, ["pylstm/_core.pyx"], depends=INCLUDED, include_dirs=["pylstm"])
         extension.instruction_set_flags = flags
         # A C file of its own for each module: the generated code carries the module's name.
         (extension,) = cythonize(

@@ -8,8 +8,10 @@ from ._config import show_config
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from . import inspection, training
     from ._classifier import LSTMClassifier
     from ._regressor import LSTMRegressor
+    from .forecasting import forecast
     from .windows import SequenceScaler, sliding_windows
 
 __all__ = [
@@ -18,24 +20,31 @@ __all__ = [
     "SequenceScaler",
     "__version__",
     "core",
+    "forecast",
+    "inspection",
     "show_config",
     "sliding_windows",
+    "training",
 ]
 
 # What stands on scikit-learn comes with its first use: a program that only predicts through `core`
 # starts in a few milliseconds.
-_ON_SCIKIT_LEARN = {
+_ON_FIRST_USE = {
     "LSTMClassifier": "_classifier",
     "LSTMRegressor": "_regressor",
     "SequenceScaler": "windows",
+    "forecast": "forecasting",
+    "inspection": "inspection",
     "sliding_windows": "windows",
+    "training": "training",
 }
 
 
 def __getattr__(name):
-    if name not in _ON_SCIKIT_LEARN:
+    if name not in _ON_FIRST_USE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_ON_SCIKIT_LEARN[name]}", __name__), name)
+    module = import_module(f".{_ON_FIRST_USE[name]}", __name__)
+    value = module if name == _ON_FIRST_USE[name] else getattr(module, name)
     globals()[name] = value
     return value
 

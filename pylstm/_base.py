@@ -524,8 +524,7 @@ class BaseLSTM(
                 )
         self._check_combinations()
         # All work is done on a copy: whatever stops it leaves this estimator as it was.
-        model = self._copy_to_continue() if continuing else clone(self)
-        model.callbacks = self.callbacks  # the caller's own, not the copies in a clone
+        model = self._copy_to_continue() if continuing else self._clone()
         if classes is not None:
             model.classes_ = classes
         train = model._check_samples(X, y, sample_weight, lengths, reset=not continuing)
@@ -555,10 +554,21 @@ class BaseLSTM(
             )
         check_callbacks(self.callbacks)
 
+    def _clone(self):
+        """An unfitted copy, with the caller's own callbacks: they may refuse to be copied."""
+        parameters = {**self.get_params(deep=False), "callbacks": None}
+        return clone(type(self)(**parameters)).set_params(callbacks=self.callbacks)
+
     def _copy_to_continue(self):
         """A copy with weights, optimiser and random stream of its own."""
         model = copy.copy(self)
-        for name in ("_parameters", "_raw_parameters", "_optimizer", "_average", "_random_state"):
+        for name in (
+            "_parameters",
+            "_moving_parameters",
+            "_average",
+            "_optimizer",
+            "_random_state",
+        ):
             setattr(model, name, copy.deepcopy(getattr(self, name)))
         return model
 
@@ -708,7 +718,7 @@ class BaseLSTM(
         self._parameters = core.init_parameters(
             self._architecture, dtype=self.dtype, random_state=seeds[0]
         )
-        self._raw_parameters = None
+        self._moving_parameters = None
         self._average = None
         self._split_seed = seeds[1]
         self._random_state = np.random.RandomState(seeds[2])
@@ -739,11 +749,7 @@ class BaseLSTM(
             )
 
     def _run_epochs(self, train, validation, *, incremental):
-        """Train for one epoch if `incremental`, else until convergence or for `max_iter` epochs.
-
-        While it runs, `_raw_parameters` are the weights that the optimiser moves; `_parameters` are
-        those in use: the same array, or the average that the parameter `averaging` asks for.
-        """
+        """Train for one epoch if `incremental`, else until convergence or for `max_iter` epochs."""
         n_epochs = 1 if incremental else self.max_iter
         n_threads = core.effective_n_threads(self.n_jobs)
         callbacks = check_callbacks(self.callbacks)
@@ -753,19 +759,13 @@ class BaseLSTM(
         self.loss_curve_ = [*self.loss_curve_]
         self.validation_scores_ = None if validation is None else [*(self.validation_scores_ or [])]
         self.n_iter_ = len(self.loss_curve_)
-        # A schedule counts the epochs of a fit, or of all calls to partial_fit.
-        first = 0 if incremental else len(self.loss_curve_)
-        figures = [] if not incremental else [-loss for loss in self.loss_curve_]
-        evals_log = {"loss": self.loss_curve_}
+        self._set_averaging()
+        # Schedules and callbacks see the epochs of this fit, or those of all calls to partial_fit.
+        first = 0 if incremental else self.n_iter_
+        evals_log = {"loss": self.loss_curve_[first:]}
         if validation is not None:
-            evals_log["validation_score"] = self.validation_scores_
-
-        if self._raw_parameters is None:  # None: those in use
-            self._raw_parameters = self._parameters
-        if self.averaging is None:
-            self._average, self._parameters = None, self._raw_parameters
-        elif self._average is None or self._average.settings != self.averaging:
-            self._average = self.averaging.begin(self._raw_parameters)
+            evals_log["validation_score"] = []
+        figures = [-loss for loss in evals_log["loss"]]
 
         # The figure to increase is the validation score, or the negated training loss.
         best = -np.inf
@@ -794,8 +794,10 @@ class BaseLSTM(
                         score = self._score_samples(validation, n_threads)
                     last_weights = self._copy_weights()
                     self.loss_curve_.append(loss)
+                    evals_log["loss"].append(loss)
                     if validation is not None:
                         self.validation_scores_.append(score)
+                        evals_log["validation_score"].append(score)
                     self.n_iter_ += 1
                     self.t_ += n_samples
                     progress.update(loss, score)
@@ -824,22 +826,29 @@ class BaseLSTM(
         self._restore_weights(best_weights if keep_best else last_weights)
         if outcome == "diverged":
             self._set_optimizer(renew=True)  # its moments are of the steps that led astray
-            self._average = None
         self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else np.nan
         self.best_loss_ = min(self.loss_curve_, default=np.inf) if validation is None else None
         self.best_validation_score_ = None if validation is None else best
         call_all(callbacks, "after_training", self)
         self._warn_of(outcome)
 
+    def _set_averaging(self):
+        """Two sets of weights where `averaging` asks for it: the average is in use, the others move."""
+        if self.averaging is None:
+            if self._moving_parameters is not None:
+                self._parameters = self._moving_parameters
+            self._moving_parameters = self._average = None
+            return
+        if self._moving_parameters is None:
+            self._moving_parameters = self._parameters.copy()
+        if self._average is None or self._average.settings != self.averaging:
+            self._average = self.averaging.begin(self._moving_parameters)
+
     def _copy_weights(self):
-        """Those in use and, if they are an average, those that the optimiser moves."""
-        in_use = self._parameters.copy()
-        if self._parameters is self._raw_parameters:
-            return in_use, None
-        return in_use, self._raw_parameters.copy()
+        return copy.deepcopy((self._parameters, self._moving_parameters, self._average))
 
     def _restore_weights(self, weights):
-        self._parameters, self._raw_parameters = weights
+        self._parameters, self._moving_parameters, self._average = weights
 
     def _train_epoch(self, train, n_threads, epoch, n_epochs, figures):
         """Mean loss of one pass over the samples, in which weights and optimiser are updated."""
@@ -858,8 +867,9 @@ class BaseLSTM(
         seed = 0
         if self.dropout > 0 or self.recurrent_dropout > 0:
             seed = int(self._random_state.randint(np.iinfo(np.int32).max))
+        moving = self._parameters if self._average is None else self._moving_parameters
         loss = core.train(
-            self._raw_parameters,
+            moving,
             train.X,
             train.y,
             self._architecture,
@@ -880,9 +890,9 @@ class BaseLSTM(
             n_threads=n_threads,
         )
         if self._average is not None:
-            self._average.after_epoch(self._raw_parameters, epoch, n_epochs)
+            self._average.after_epoch(moving, epoch, n_epochs)
             averaged = self._average.parameters
-            self._parameters = self._raw_parameters if averaged is None else averaged.copy()
+            self._parameters = (moving if averaged is None else averaged).copy()
         return loss
 
     def _warn_of(self, outcome):

@@ -11,7 +11,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import _num_samples, check_consistent_length, check_is_fitted
 
-from ._validation import as_sequences
+from ._validation import as_sequences, is_ragged
 
 __all__ = ["LSTMGateDisplay", "LossCurveDisplay"]
 
@@ -285,17 +285,27 @@ class LSTMGateDisplay:
             raise ValueError(
                 f"sample must be an integer from {-n_samples} to {n_samples - 1}, got {sample!r}."
             )
+        ragged = is_ragged(X)
+        if lengths is not None:
+            if ragged:
+                raise ValueError(
+                    "X is a list of sequences that have lengths of their own: do not pass lengths "
+                    "as well."
+                )
+            check_consistent_length(lengths, range(n_samples))
         # Only this sample is run: X may be large.
         row = [int(sample) % n_samples]
         X = _safe_indexing(X, row)
-        if lengths is not None:
-            check_consistent_length(lengths, range(n_samples))
-            lengths = np.asarray(lengths)[row]
         for transformer in steps:
             X = transformer.transform(X)
+        if ragged:  # alone, it could not be told from sequences of one length
+            X = np.asarray(X[0])[np.newaxis]
+            lengths = [X.shape[1]]
+        elif lengths is not None:
+            lengths = np.asarray(lengths)[row]
         gates = lstm.gate_activations(X, lengths=lengths, layer=layer, direction=direction)
 
-        sequence = _first_sequence(X, getattr(lstm, "n_timesteps", None))
+        sequence = as_sequences(np.asarray(X), getattr(lstm, "n_timesteps", None))[0]
         length = len(sequence) if lengths is None else int(lengths[0])
         units = _check_units(units, gates.cell.shape[2])
         if time is not None:
@@ -809,12 +819,15 @@ class LossCurveDisplay:
                 zorder=3,
                 label=f"{prefix}best epoch, {best}",
             )
-        # One legend for both axes, on the upper one of them so that no curve crosses it.
+        # One legend for both axes, on the upper one of them. A loss that falls and a score that rises
+        # leave the middle of the right-hand side free.
         axes = given if len(given) > 1 else self.axes_
         entries = [
             entry for ax in axes for entry in zip(*ax.get_legend_handles_labels(), strict=True)
         ]
-        axes[-1].legend(*zip(*entries, strict=True))
+        axes[-1].legend(
+            *zip(*entries, strict=True), loc="upper right" if len(axes) == 1 else "center right"
+        )
         return self
 
 
@@ -841,13 +854,6 @@ def _unwrap(estimator, attribute):
                 f"TransformedTargetRegressor or search (with refit) around one; found "
                 f"{type(inner).__name__} without {attribute}."
             )
-
-
-def _first_sequence(X, n_timesteps):
-    """The first sequence of X as the network reads it, of shape (n_timesteps, n_features)."""
-    if isinstance(X, (list, tuple)):
-        return np.asarray(X[0], dtype=float).reshape(len(X[0]), -1)
-    return as_sequences(np.asarray(X), n_timesteps)[0]
 
 
 def _check_units(units, hidden_size):

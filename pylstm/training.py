@@ -7,6 +7,7 @@ schedule computes its rates anew from the epochs' numbers and figures. In a loop
 what the average's `for_pass` returns.
 """
 
+import copy
 import math
 import os
 import time
@@ -618,8 +619,10 @@ class Checkpoint(TrainingCallback):
     """Save the estimator to a file, during the training and at its end.
 
     The file is written by :func:`joblib.dump`, beside the old one that it then replaces: whenever
-    the process ends, a whole one is there. :func:`joblib.load` gives an estimator that can predict,
-    and with `warm_start=True` continues as the training would have.
+    the process ends, a whole one is there. :func:`joblib.load` gives an estimator that can predict
+    and, with `warm_start=True` and what is left of `max_iter`, goes on where the training was. It
+    has no callbacks, since these are of the program that trains and seldom can be pickled; set them
+    anew.
 
     Parameters
     ----------
@@ -679,6 +682,8 @@ class Checkpoint(TrainingCallback):
     def _write(self, model):
         import joblib  # not at the top: not all who import this module wait for it
 
+        model = copy.copy(model)
+        model.callbacks = None
         path = os.path.abspath(self.path)
         # In the same directory, as a file can be replaced atomically on its own file system only; of
         # a name of its own, as grid searches may train with one path in several processes.

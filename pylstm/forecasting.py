@@ -1,0 +1,442 @@
+"""Forecasts beyond the end of a series: step by step or at once, with prediction intervals."""
+
+from numbers import Real
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import ndtri
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval, validate_params
+from sklearn.utils.validation import check_is_fitted
+
+from . import core
+from .windows import _FLOATS, _POSITIVE_INTEGER, _check_horizon
+
+
+class Forecast(NamedTuple):
+    """A forecast with the bounds of its prediction interval: three arrays of one shape."""
+
+    prediction: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+
+
+@validate_params(
+    {
+        "model": [HasMethods("predict")],
+        "steps": [_POSITIVE_INTEGER],
+        "horizon": [_POSITIVE_INTEGER, "array-like"],
+        "interval": [Interval(Real, 0, 1, closed="neither"), None],
+        "n_paths": [_POSITIVE_INTEGER],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def forecast(
+    model,
+    history,
+    steps,
+    *,
+    known=None,
+    horizon=1,
+    interval=None,
+    n_paths=1000,
+    random_state=None,
+):
+    """Forecast a series beyond its end.
+
+    A model that was fitted to the windows of a series, see :func:`sliding_windows`, predicts what
+    follows a window; what follows the last one of all is the forecast. For more steps than the
+    model was fitted to, its forecasts are appended to the series, and it goes on from there (the
+    recursive strategy); a model fitted to several horizons forecasts as many steps at once (the
+    direct strategy) [1]_.
+
+    Parameters
+    ----------
+    model : estimator
+        A fitted :class:`LSTMRegressor`, a Pipeline that ends in one, or a
+        TransformedTargetRegressor or a search, say GridSearchCV, around these.
+
+    history : array-like or DataFrame of shape (n_steps,) or (n_steps, n_features), or array-like of \
+            shape (n_series, n_steps, n_features)
+        The series up to now, as given to `sliding_windows`: one row per time step, oldest first, as
+        it was before any transformer of the model. Only its last window is used, so it needs no
+        more rows than that (all of it is the window if the model was fitted to sequences of
+        different lengths). With three dimensions, several series, each forecast by itself.
+
+    steps : int
+        How many steps to forecast.
+
+    known : array-like or DataFrame of shape (n_known_steps,) or (n_known_steps, n_known), or \
+            array-like of shape (n_series, n_known_steps, n_known), default=None
+        The features known in advance, if the model was fitted with some. Row t belongs to row t of
+        the history; after its end there must be a row for each step to forecast, and for the others
+        of the last block of horizons. Those of fewer than three dimensions hold for all series.
+
+    horizon : int or array-like of int, default=1
+        The horizons that the model was fitted to, as given to `sliding_windows`: 1, or
+        `range(1, m + 1)` for a direct forecast of m steps.
+
+    interval : float, default=None
+        The probability, between 0 and 1, with which each value shall lie within the prediction
+        interval. Needs a model fitted with `loss="gaussian"`; or with `loss=Quantile(...)` and the
+        quantiles `(1 - interval) / 2`, 0.5 and `(1 + interval) / 2` among its levels.
+
+    n_paths : int, default=1000
+        How many futures to simulate for the intervals of a recursive forecast.
+
+    random_state : int, RandomState instance or None, default=None
+        Generates these futures. An int gives the same in every call.
+
+    Returns
+    -------
+    forecast : ndarray or Forecast
+        Of shape (steps,) for a single target, otherwise (steps, n_targets), with a leading axis of
+        n_series for a three-dimensional `history`. With `interval` a named tuple
+        `(prediction, lower, upper)` of such arrays.
+
+    Raises
+    ------
+    NotFittedError
+        If the model is not fitted.
+    TypeError
+        If the model is none of those above.
+    ValueError
+        If a parameter is invalid (an error that may be a TypeError as well); if the history is
+        shorter than a window, or `known` too short; if `horizon` is not 1 to m, or does not divide
+        the model's outputs; if `steps` call for a recursive forecast of a model that does not
+        forecast all features of the series; if the loss of the model does not give the `interval`,
+        or not for that many steps; if the model is stateful; and whatever `predict` refuses, such
+        as a wrong number of features, NaN or infinity.
+
+    See Also
+    --------
+    sliding_windows : Windows of a series and the values that follow them.
+
+    Notes
+    -----
+    A recursive forecast appends the targets to the series, so they must be its features, as they
+    are with `target=None` in `sliding_windows`. Other features can be `known` ones, or the model is
+    fitted to as many horizons as there are steps to forecast. A model of m horizons goes on
+    in blocks of m steps.
+
+    Intervals of the model's first horizons come from a single prediction: with a Gaussian loss they
+    are quantiles of the normal distribution, with a Quantile loss the predicted quantiles.
+
+    For intervals of more steps, `n_paths` futures are simulated [2]_: each draws its next row from
+    the normal distributions and goes on from there. The prediction is then the median of the
+    futures, and the bounds are their quantiles. (Without `interval`, the forecasts themselves are
+    appended, without noise.) This takes a Gaussian loss and `horizon=1`. Quantiles say nothing of
+    the tails beyond them, nor several horizons of how their errors hang together: such a model
+    gives intervals of its own horizons only. The targets of one step are drawn independently.
+
+    Under a TransformedTargetRegressor all this is done in the units of the transformed target, and
+    the results are mapped back. A target transformer must be monotonic, so that quantiles remain
+    quantiles; if it is not linear, a mean becomes a median.
+
+    References
+    ----------
+    .. [1] Ben Taieb, Bontempi, Atiya & Sorjamaa (2012). A review and comparison of strategies for
+       multi-step ahead time series forecasting based on the NN5 forecasting competition. Expert
+       Systems with Applications 39(8).
+    .. [2] Salinas, Flunkert, Gasthaus & Januschowski (2020). DeepAR: probabilistic forecasting with
+       autoregressive recurrent networks. International Journal of Forecasting 36(3).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pylstm import LSTMRegressor, sliding_windows
+    >>> from pylstm.forecasting import forecast
+    >>> rng = np.random.default_rng(0)
+    >>> series = np.sin(np.arange(300) / 5) + 0.1 * rng.normal(size=300)
+    >>> X, y = sliding_windows(series, window=20)
+    >>> settings = {"hidden_size": 8, "n_iter_no_change": np.inf, "random_state": 0}
+    >>> model = LSTMRegressor(loss="gaussian", **settings).fit(X, y)
+    >>> forecast(model, series, steps=12).shape
+    (12,)
+    >>> prediction, lower, upper = forecast(model, series, steps=12, interval=0.9, random_state=0)
+    >>> bool(np.all((lower < prediction) & (prediction < upper)))
+    True
+
+    Twelve steps at once, from a model fitted to twelve horizons:
+
+    >>> horizon = range(1, 13)
+    >>> X, y = sliding_windows(series, window=20, horizon=horizon)
+    >>> model = LSTMRegressor(**settings).fit(X, y)
+    >>> future = forecast(model, series, steps=12, horizon=horizon)
+    >>> bool(np.allclose(future, model.predict(series[np.newaxis, -20:, np.newaxis])[0]))
+    True
+    """
+    n_horizons = _count_horizons(horizon)
+    network = _Network(model, n_horizons)
+    history, is_batch = _check_history(history, network.lstm.n_timesteps_)
+    n_blocks = -(-int(steps) // n_horizons)
+    if n_blocks > 1:
+        network.check_recursion(history.shape[2], steps)
+    if interval is not None:
+        network.check_interval(interval, is_recursive=n_blocks > 1)
+
+    window = network.lstm.n_timesteps_ or history.shape[1]
+    rows = _model_rows(history, known, window, n_horizons, n_blocks)
+    if interval is None:
+        results = [_recurse(network.predict, rows, window, n_horizons)]
+    else:
+        results = network.predict_interval(rows[:, :window], interval)
+    if interval is not None and n_blocks > 1:
+        # The next step's interval is exact; those after it are of simulated futures.
+        rng = check_random_state(random_state)
+        simulated = [
+            _simulate(network, series, window, interval, int(n_paths), rng) for series in rows
+        ]
+        results = np.concatenate([results, np.stack(simulated, axis=1)], axis=2)
+
+    results = [result[:, :steps] if is_batch else result[0, :steps] for result in results]
+    if network.n_targets == 1:
+        results = [result[..., 0] for result in results]
+    return results[0] if interval is None else Forecast(*results)
+
+
+class _Network:
+    """The LSTM inside a model, between the model's transformers of X and of the target.
+
+    What its methods return has the shape (n_windows, n_horizons, n_targets) and the units of the
+    series.
+    """
+
+    def __init__(self, model, n_horizons):
+        self._transformers = []
+        self._target_transformers = []
+        lstm = model
+        while not hasattr(lstm, "n_timesteps_"):
+            if isinstance(lstm, Pipeline):
+                if len(lstm) > 1:
+                    self._transformers.append(lstm[:-1])
+                lstm = lstm[-1]
+            elif isinstance(lstm, TransformedTargetRegressor) and hasattr(lstm, "regressor_"):
+                self._target_transformers.insert(0, lstm.transformer_)  # undone innermost first
+                lstm = lstm.regressor_
+            elif hasattr(lstm, "best_estimator_"):
+                lstm = lstm.best_estimator_
+            else:
+                check_is_fitted(model)
+                raise TypeError(
+                    f"No LSTMRegressor was found in {model!r}. The model must be an LSTMRegressor, "
+                    "a Pipeline that ends in one, or a TransformedTargetRegressor or a search with "
+                    "refit=True around these."
+                )
+        if hasattr(lstm, "classes_"):
+            raise TypeError(f"A forecast is made by a regressor, got the classifier {lstm!r}.")
+        if getattr(lstm, "stateful", False):
+            raise ValueError(
+                "A model with stateful=True forecasts from its states, not from a window alone: "
+                "use predict with initial_state and return_state."
+            )
+        self.lstm = lstm
+        self._loss = getattr(lstm, "_loss", None)
+        # A network fitted to flattened windows gets them so, and the transformers before it too.
+        self._is_flat = lstm.n_features_in_ != lstm._architecture.n_features
+
+        self._n_horizons = n_horizons
+        self.n_targets, remainder = divmod(lstm.n_outputs_, n_horizons)
+        if remainder:
+            raise ValueError(
+                f"The model was fitted to {lstm.n_outputs_} targets, which cannot be those of "
+                f"{n_horizons} horizons. Pass the horizon from which its targets were made."
+            )
+
+    def check_recursion(self, n_features, steps):
+        """Refuse to append anything but all features of the series."""
+        if self.n_targets == n_features:
+            return
+        raise ValueError(
+            f"The model forecasts {self._n_horizons} step(s) of {self.n_targets} target(s), and "
+            f"cannot go on to {steps} steps: the series has {n_features} feature(s), and all of "
+            "them, in their order, would have to be forecast. Pass the horizon to which the model "
+            "was fitted, such as horizon=range(1, 13); or fit it to all features, or to "
+            f"horizon=range(1, {steps + 1}); or pass features that are known in advance as known."
+        )
+
+    def check_interval(self, interval, *, is_recursive):
+        """Refuse an interval that the model does not give."""
+        if isinstance(self._loss, core.Gaussian):
+            if is_recursive and self._n_horizons > 1:
+                raise ValueError(
+                    f"The model gives intervals of {self._n_horizons} steps only, as nothing is "
+                    "known of how the errors of its horizons hang together. For intervals of more "
+                    "steps fit it to as many horizons, or to horizon=1."
+                )
+        elif isinstance(self._loss, core.Quantile):
+            for level in _levels_of(interval):
+                self._index_of(level)
+            if is_recursive:
+                raise ValueError(
+                    f"A model of quantiles gives intervals of the {self._n_horizons} step(s) that "
+                    "it was fitted to only. For intervals of more steps fit it to as many "
+                    "horizons, or use loss='gaussian'."
+                )
+        else:
+            raise ValueError(
+                "An interval needs a model fitted with loss='gaussian', or with loss=Quantile(...) "
+                f"and the quantiles {_named(_levels_of(interval))}; this one was fitted with "
+                f"{self._loss!r}."
+            )
+
+    def predict(self, windows):
+        """Predict without noise: the mean or the median, as the loss has it."""
+        predicted = self._run(windows)
+        if self._has_quantile_axis:
+            several = len(self._loss.quantiles) > 1
+            predicted = predicted[..., self._index_of(0.5) if several else 0]
+        return self._to_rows(predicted)
+
+    def predict_interval(self, windows, interval):
+        """Predict the median, and the bounds between which a value lies with a probability."""
+        if isinstance(self._loss, core.Gaussian):
+            mean, std = self._run(windows, return_std=True)
+            quantiles = [mean + float(ndtri(level)) * std for level in _levels_of(interval)]
+        else:
+            predicted = self._run(windows)
+            quantiles = [predicted[..., self._index_of(level)] for level in _levels_of(interval)]
+        prediction, *bounds = [self._to_rows(quantile) for quantile in quantiles]
+        # A decreasing transformation of the target makes the upper bound of the lower.
+        return prediction, np.minimum(*bounds), np.maximum(*bounds)
+
+    def draw(self, windows, rng):
+        """Draw from the predicted normal distributions."""
+        mean, std = self._run(windows, return_std=True)
+        return self._to_rows(mean + std * rng.standard_normal(mean.shape))
+
+    @property
+    def _has_quantile_axis(self):
+        return isinstance(self._loss, core.Quantile) and not isinstance(self._loss.quantiles, Real)
+
+    def _index_of(self, level):
+        """Return the position of a level among the fitted quantiles."""
+        levels = np.atleast_1d(self._loss.quantiles)
+        found = np.flatnonzero(np.isclose(levels, level, rtol=0, atol=1e-9))
+        if len(found) == 0:
+            raise ValueError(
+                f"The {level:g} quantile is needed, but the model was fitted with {self._loss!r}."
+            )
+        return found[0]
+
+    def _run(self, windows, **params):
+        """Return what the LSTM predicts, in the units of its own target."""
+        X = windows.reshape(len(windows), -1) if self._is_flat else windows
+        for transformer in self._transformers:
+            X = transformer.transform(X)
+        return self.lstm.predict(X, **params)
+
+    def _to_rows(self, predicted):
+        for transformer in self._target_transformers:
+            columns = predicted.reshape(-1, 1) if predicted.ndim == 1 else predicted
+            predicted = np.asarray(transformer.inverse_transform(columns)).reshape(predicted.shape)
+        if getattr(self.lstm, "return_sequences", False):
+            predicted = predicted[:, -1]
+        return predicted.reshape(len(predicted), self._n_horizons, self.n_targets)
+
+
+def _recurse(predict, rows, window, n_horizons):
+    """Predict block by block; each is written into `rows`, for the next to read."""
+    blocks = []
+    for start in range(0, rows.shape[1] - window + 1, n_horizons):
+        end = start + window
+        block = predict(rows[:, start:end])
+        if end < rows.shape[1]:
+            rows[:, end : end + n_horizons, : block.shape[2]] = block
+        blocks.append(block)
+    return np.concatenate(blocks, axis=1)
+
+
+def _simulate(network, rows, window, interval, n_paths, rng):
+    """Return median and bounds, from the second step on, of simulated futures of one series."""
+    paths = np.repeat(rows[np.newaxis], n_paths, axis=0)
+    futures = _recurse(lambda windows: network.draw(windows, rng), paths, window, 1)
+    return np.quantile(futures[:, 1:], _levels_of(interval), axis=0)
+
+
+def _levels_of(interval):
+    """Return the quantiles that make a prediction and its interval: median, lower, upper."""
+    return 0.5, (1 - interval) / 2, (1 + interval) / 2
+
+
+def _named(levels):
+    return ", ".join(f"{level:g}" for level in sorted(levels))
+
+
+def _count_horizons(horizon):
+    """Return m of the horizons 1 to m."""
+    horizons = np.atleast_1d(_check_horizon(horizon)).tolist()
+    if horizons != list(range(1, len(horizons) + 1)):
+        raise ValueError(
+            f"A forecast leaves out no step: horizon must be 1, or range(1, {max(horizons) + 1}) "
+            f"if the model was fitted to all of these; got {horizon!r}."
+        )
+    return len(horizons)
+
+
+def _check_history(history, window):
+    """Return the series as (n_series, n_steps, n_features), and whether there may be several."""
+    history = check_array(
+        history,
+        dtype=_FLOATS,
+        ensure_2d=False,
+        allow_nd=True,
+        ensure_all_finite=False,
+        input_name="history",
+    )
+    is_batch = history.ndim == 3
+    if history.ndim > 3:
+        raise ValueError(
+            f"history has {history.ndim} dimensions; expected (n_steps,), (n_steps, n_features) or "
+            "(n_series, n_steps, n_features)."
+        )
+    if history.ndim == 1:
+        history = history[:, np.newaxis]
+    if not is_batch:
+        history = history[np.newaxis]
+    if history.shape[1] < (window or 1):
+        raise ValueError(
+            f"The history has {history.shape[1]} steps, but the model was fitted to windows of "
+            f"{window or 'one or more'}."
+        )
+    return history, is_batch
+
+
+def _model_rows(history, known, window, n_horizons, n_blocks):
+    """Return the rows that the model reads, as `sliding_windows` makes them of series and known.
+
+    They are the last window, and those of later steps, in which the series is still to be written.
+    """
+    n_series, n_steps, n_features = history.shape
+    n_rows = window + (n_blocks - 1) * n_horizons
+    if known is None:
+        rows = np.zeros((n_series, n_rows, n_features), history.dtype)
+    else:
+        known = check_array(
+            known,
+            dtype=history.dtype,
+            ensure_2d=False,
+            allow_nd=True,
+            ensure_all_finite=False,
+            input_name="known",
+        )
+        known = known[:, np.newaxis] if known.ndim == 1 else known
+        if known.ndim > 3 or (known.ndim == 3 and len(known) != n_series):
+            raise ValueError(
+                f"known has the shape {known.shape}; expected (n_known_steps,), (n_known_steps, "
+                f"n_known) or ({n_series}, n_known_steps, n_known)."
+            )
+        needed = n_steps + n_blocks * n_horizons
+        if known.shape[-2] < needed:
+            raise ValueError(
+                f"known has {known.shape[-2]} rows, but {needed} are needed: {n_steps} for the "
+                f"history and {n_blocks * n_horizons} for the steps that follow it."
+            )
+        rows = np.zeros((n_series, n_rows, n_features + known.shape[-1]), history.dtype)
+        # As in sliding_windows, the known features lie the largest horizon ahead.
+        rows[..., n_features:] = known[..., needed - n_rows : needed, :]
+    rows[:, :window, :n_features] = history[:, n_steps - window :]
+    return rows
