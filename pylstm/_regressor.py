@@ -289,6 +289,29 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
             sample_weight = column_or_1d(sample_weight)
         return _point_score(self._loss, *self._by_step(lengths, y, output, sample_weight))
 
+    def forecast(self, history, steps, **options):
+        """Forecast a series beyond its end: `pylstm.forecast` of this model.
+
+        Parameters
+        ----------
+        history : array-like of shape (n_steps,) or (n_steps, n_features)
+            The series up to now, as the windows in `fit` were cut from it.
+
+        steps : int
+            Time steps to forecast.
+
+        **options : dict
+            `known`, `horizon`, `interval`, `n_paths` and `random_state` of :func:`pylstm.forecast`.
+
+        Returns
+        -------
+        forecast : ndarray of shape (steps,) or (steps, n_targets), or Forecast
+            See :func:`pylstm.forecast`, which also takes the pipelines and searches around a model.
+        """
+        from .forecasting import forecast
+
+        return forecast(self, history, steps, **options)
+
     def _make_loss(self, y):
         return self.loss if isinstance(self.loss, Loss) else _LOSSES[self.loss]
 

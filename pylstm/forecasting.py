@@ -371,8 +371,9 @@ def _count_horizons(horizon):
     horizons = np.atleast_1d(_check_horizon(horizon)).tolist()
     if horizons != list(range(1, len(horizons) + 1)):
         raise ValueError(
-            f"A forecast leaves out no step: horizon must be 1, or range(1, {max(horizons) + 1}) "
-            f"if the model was fitted to all of these; got {horizon!r}."
+            "A forecast leaves out no step: horizon must be 1, or, say, "
+            f"range(1, {max(2, *horizons) + 1}) if the model was fitted to all of these; got "
+            f"{horizon!r}."
         )
     return len(horizons)
 

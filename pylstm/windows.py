@@ -10,11 +10,18 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, 
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, gen_batches
 from sklearn.utils._param_validation import Interval, validate_params
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from ._validation import as_sequences, check_sequences, validate_sequences
+from ._validation import (
+    as_sequences,
+    check_lengths,
+    check_sequences,
+    is_ragged,
+    validate_sequences,
+)
 
 _POSITIVE_INTEGER = Interval(Integral, 1, None, closed="left")
+_NATURAL_NUMBER = Interval(Integral, 0, None, closed="left")
 
 # float64 first: scikit-learn converts every other dtype to the first of the list.
 _FLOATS = (np.float64, np.float32)
@@ -27,12 +34,12 @@ _CHUNK_SIZE = 2**18
 @validate_params(
     {
         "window": [_POSITIVE_INTEGER],
-        "horizon": [_POSITIVE_INTEGER, "array-like"],
+        "horizon": [_NATURAL_NUMBER, "array-like"],
         "step": [_POSITIVE_INTEGER],
     },
     prefer_skip_nested_validation=True,
 )
-def sliding_windows(series, window, horizon=1, step=1, target=None):
+def sliding_windows(series, window, horizon=1, step=1, target=None, *, known=None):
     """Cut a series into overlapping windows and the values that follow them.
 
     Parameters
@@ -46,8 +53,9 @@ def sliding_windows(series, window, horizon=1, step=1, target=None):
         Time steps in each window.
 
     horizon : int or array-like of int, default=1
-        How many steps after the window's last step the target lies; 1 is the very next step.
-        Several horizons, say `range(1, 13)`, give the targets of a direct multi-step forecast.
+        How many steps after the window's last step the target lies: 1 is the very next step, and
+        0 the last step itself, say for the class of what the window shows. Several horizons, say
+        `range(1, 13)`, give the targets of a direct multi-step forecast.
 
     step : int, default=1
         Time steps between the starts of consecutive windows.
@@ -62,12 +70,27 @@ def sliding_windows(series, window, horizon=1, step=1, target=None):
           for each row of the series, by position, which need not be among its features. Any
           dtype, which is kept: class labels as well.
 
+    known : array-like or DataFrame of shape (n_known_steps,) or (n_known_steps, n_known), \
+            default=None
+        Features whose future is known when a forecast is made: the calendar, planned prices. Row t
+        belongs to row t of the series; rows after the series' last are not used here, but by
+        :func:`forecast`. Converted to the dtype of the series.
+
+        A window then holds them `lead = max(horizon)` steps ahead of the series: `X[i, t]` is
+        `[series[i * step + t], known[i * step + t + lead]]`. So the network has read them for
+        every step that it forecasts, if the window is not shorter than `lead`. (With `horizon=1`
+        this is what the RNNModel of darts does with its future covariates.) Values known only up
+        to the window's last step, and those for which the shift does not matter, belong into
+        the series.
+
     Returns
     -------
     X : ndarray of shape (n_windows, window, n_features)
         The windows, where `n_windows = (n_steps - window - max(horizon)) // step + 1`: those
         whose target lies within the series. A read-only view: `X[i, t]` is `series[i * step + t]`
-        itself, and nothing is copied if the series is a float32 or float64 array.
+        itself, and nothing is copied if the series is a float32 or float64 array. With `known`
+        there are `n_features + n_known` features, and the windows are a view of a single new array
+        of them.
 
     y : ndarray of shape (n_windows,) or (n_windows, n_horizons * n_targets)
         The targets, a new array; `y[i]` is the target at step `i * step + window - 1 + horizon`.
@@ -78,21 +101,24 @@ def sliding_windows(series, window, horizon=1, step=1, target=None):
     Raises
     ------
     ValueError
-        If `window`, `horizon` or `step` is not a positive integer (an error that is a TypeError
-        as well); if the series is too short for a single window, is empty, or has more than two
-        dimensions or complex values; if `target` is not a column of the series, or is an array
-        with another number of rows.
+        If `window` or `step` is not a positive integer, or `horizon` a negative or no integer (an
+        error that is a TypeError as well); if the series is too short for a single window, is
+        empty, or has more than two dimensions or complex values; if `target` is not a column of
+        the series, or is an array with another number of rows; if `known` has fewer rows than the
+        series.
     TypeError
         If the series is a scalar or a sparse matrix, or `target` is of an unsupported type.
 
     See Also
     --------
     SequenceScaler : Standardises the windows.
+    forecast : Forecasts beyond the end of the series.
 
     Notes
     -----
     The window from which to forecast beyond the end of the series has no target yet, and so is
-    not in `X`: it is `series[-window:]`.
+    not in `X`: it is `series[-window:]`. :func:`forecast` forecasts from it, and step by step from
+    its own forecasts.
 
     Neighbouring windows overlap. Split them in order, say with
     :class:`~sklearn.model_selection.TimeSeriesSplit`; with `gap=max(horizon) - 1` (at `step=1`) no
@@ -123,6 +149,17 @@ def sliding_windows(series, window, horizon=1, step=1, target=None):
     >>> y
     array([[3., 4.],
            [5., 6.]])
+
+    With the day of the week, which is known for the day to forecast as well:
+
+    >>> day = np.arange(7)
+    >>> X, y = sliding_windows(np.arange(7.0) * 10, window=3, known=day)
+    >>> X[0]
+    array([[ 0.,  1.],
+           [10.,  2.],
+           [20.,  3.]])
+    >>> y[:2]
+    array([30., 40.])
     """
     names = list(getattr(series, "columns", ()))
     series = check_array(
@@ -139,9 +176,12 @@ def sliding_windows(series, window, horizon=1, step=1, target=None):
             f"{furthest} steps ahead need {window + furthest}; shorten the window or the horizon."
         )
     target = _select_target(series, names, target)
+    rows = series[: n_steps - furthest]
+    if known is not None:
+        rows = np.hstack([rows, _check_known(known, series)[furthest:n_steps]])
 
     last_steps = np.arange(window - 1, n_steps - furthest)[::step]
-    X = sliding_window_view(series[: n_steps - furthest], window, axis=0)[::step]
+    X = sliding_window_view(rows, window, axis=0)[::step]
     y = target[np.add.outer(last_steps, horizon)]
     if isinstance(horizon, list):
         y = y.reshape(len(last_steps), -1)
@@ -149,15 +189,33 @@ def sliding_windows(series, window, horizon=1, step=1, target=None):
 
 
 def _check_horizon(horizon):
-    """Return `horizon` as an int or as a list of ints, all of them positive."""
+    """Return `horizon` as an int or as a list of ints, none of them negative."""
     if isinstance(horizon, Integral):
         return int(horizon)
     horizons = np.asarray(horizon)
-    if horizons.ndim != 1 or horizons.dtype.kind not in "iu" or horizons.min() < 1:
+    if (
+        horizons.ndim != 1
+        or horizons.size == 0
+        or horizons.dtype.kind not in "iu"
+        or horizons.min() < 0
+    ):
         raise ValueError(
-            f"horizon must be a positive int, or a list of positive ints; got {horizon!r}."
+            f"horizon must be a non-negative int, or a list of non-negative ints; got {horizon!r}."
         )
     return horizons.tolist()
+
+
+def _check_known(known, series):
+    """Return the features known in advance, 2-D and in the dtype of the series."""
+    known = check_array(
+        known, dtype=series.dtype, ensure_2d=False, ensure_all_finite=False, input_name="known"
+    )
+    if known.shape[0] < series.shape[0]:
+        raise ValueError(
+            f"known has {known.shape[0]} rows, but the series has {series.shape[0]} steps; it must "
+            "have a row for each, and may have more for the steps that follow."
+        )
+    return np.expand_dims(known, 1) if known.ndim == 1 else known
 
 
 def _select_target(series, names, target):
@@ -208,6 +266,40 @@ def _column_index(column, names, n_features):
     return column
 
 
+def _is_list_of_sequences(X):
+    """Whether X holds 2-D arrays or DataFrames one by one, of the same length or not."""
+    if isinstance(X, (list, tuple)) and {getattr(x, "ndim", None) for x in X} == {2}:
+        return True
+    return is_ragged(X)
+
+
+def _n_dims(X):
+    """Return the dimensions of X; a list of sequences has three."""
+    if _is_list_of_sequences(X):
+        return 3
+    return X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
+
+
+def _is_step(sequences, lengths):
+    """Return what is a time step, and not padding: a mask of shape (len(lengths), n_timesteps)."""
+    return np.arange(sequences.shape[1]) < lengths[:, np.newaxis]
+
+
+def _chunk_length(sequences, lengths):
+    """Return how many sequences to scale at a time."""
+    longest = max(lengths) if isinstance(sequences, list) else sequences.shape[1]
+    return max(1, _CHUNK_SIZE // (longest * sequences[0].shape[1]))
+
+
+def _steps(sequences, lengths, chunk):
+    """Return all time steps of some of the sequences, without padding, as rows of features."""
+    if isinstance(sequences, list):
+        return np.concatenate(sequences[chunk])
+    if lengths is None:
+        return sequences[chunk].reshape(-1, sequences.shape[2])
+    return sequences[chunk][_is_step(sequences, lengths[chunk])]
+
+
 def _keep_sequences_arrays(cls):
     """Class decorator: `set_output` makes a table of a 2-D X, and leaves a 3-D X an array.
 
@@ -219,10 +311,10 @@ def _keep_sequences_arrays(cls):
     to_array = cls.transform.__wrapped__
 
     @wraps(to_array)
-    def transform(self, X):
+    def transform(self, X, **metadata):
         # The dimensions in fit decide, as transform refuses an X of any other.
         fitted_on_sequences = getattr(self, "_n_dims_in", None) == 3
-        return (to_array if fitted_on_sequences else to_container)(self, X)
+        return (to_array if fitted_on_sequences else to_container)(self, X, **metadata)
 
     cls.transform = transform
     # This calls fit, then transform, and so returns what transform has chosen.
@@ -293,6 +385,12 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     NaNs are treated as missing, as in StandardScaler: disregarded in `fit`, kept in `transform`.
     Infinity is refused.
 
+    Sequences of different lengths come as a list of 2-D arrays, one for each sequence, of which
+    `transform` makes another list; or padded at the end to one array, with `lengths`. Padding is
+    disregarded in `fit` and left as it is, whatever it holds, in `transform`. In a
+    :class:`~sklearn.pipeline.Pipeline` with metadata routing enabled, request `lengths` for both:
+    `SequenceScaler().set_fit_request(lengths=True).set_transform_request(lengths=True)`.
+
     `fit` reads a strided view, such as :func:`sliding_windows` gives, in small pieces and never
     copies the whole of it, unless it has NaNs; `transform` makes one array, its output.
 
@@ -315,6 +413,17 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     >>> X_flat = X.reshape(6, 4)
     >>> SequenceScaler(n_timesteps=4).fit_transform(X_flat).shape
     (6, 4)
+
+    Sequences of different lengths, padded or not:
+
+    >>> padded = np.array([[[1.0], [2.0], [np.inf]], [[3.0], [4.0], [5.0]]])
+    >>> scaler = SequenceScaler(with_std=False).fit(padded, lengths=[2, 3])
+    >>> scaler.transform(padded, lengths=[2, 3])[..., 0]
+    array([[-2., -1., inf],
+           [ 0.,  1.,  2.]])
+    >>> short, long = scaler.transform([padded[0, :2], padded[1]])
+    >>> short[:, 0], long[:, 0]
+    (array([-2., -1.]), array([0., 1., 2.]))
     """
 
     _parameter_constraints: ClassVar[dict] = {
@@ -330,12 +439,13 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.with_std = with_std
         self.copy = copy
 
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X, y=None, sample_weight=None, *, lengths=None):
         """Compute the mean and standard deviation of each feature.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_timesteps, n_features) or (n_samples, n_columns)
+        X : array-like of shape (n_samples, n_timesteps, n_features) or (n_samples, n_columns), \
+                or list of arrays of shape (n_timesteps_i, n_features)
             The sequences.
 
         y : None
@@ -343,6 +453,9 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each sample, at all its time steps.
+
+        lengths : array-like of int of shape (n_samples,), default=None
+            Time steps of each sequence before its padding. None: there is no padding.
 
         Returns
         -------
@@ -353,24 +466,27 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         ------
         ValueError
             If X has infinite or complex values, not two or three dimensions, an empty axis, or
-            steps that `n_timesteps` does not fit; if `sample_weight` has another length than X, or
-            is zero throughout; if a parameter of the scaler is invalid.
+            steps that `n_timesteps` does not fit; if the arrays of a list differ in their features;
+            if `sample_weight` has another length than X, or is zero throughout; if `lengths` are
+            not from 1 to the number of time steps, one for each sample, or come with a list; if a
+            parameter of the scaler is invalid.
         TypeError
-            If X is a sparse matrix.
+            If X is a sparse matrix, or `lengths` are not ints.
         """
         if hasattr(self, "scaler_"):
             del self.scaler_
-        return self.partial_fit(X, y, sample_weight)
+        return self.partial_fit(X, y, sample_weight, lengths=lengths)
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None, sample_weight=None):
+    def partial_fit(self, X, y=None, sample_weight=None, *, lengths=None):
         """Update the mean and standard deviation of each feature with more sequences.
 
         For data that does not fit into memory, or comes as a stream.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_timesteps, n_features) or (n_samples, n_columns)
+        X : array-like of shape (n_samples, n_timesteps, n_features) or (n_samples, n_columns), \
+                or list of arrays of shape (n_timesteps_i, n_features)
             The sequences. As in StandardScaler, each feature needs one value that is not NaN in
             every call, or its variance becomes NaN.
 
@@ -379,6 +495,9 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each sample, at all its time steps.
+
+        lengths : array-like of int of shape (n_samples,), default=None
+            Time steps of each sequence before its padding. None: there is no padding.
 
         Returns
         -------
@@ -390,94 +509,148 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         ValueError
             As in `fit`, and if X has other dimensions or features than in earlier calls.
         TypeError
-            If X is a sparse matrix.
+            If X is a sparse matrix, or `lengths` are not ints.
         """
         first_call = not hasattr(self, "scaler_")
+        n_dims = _n_dims(X)
         if not first_call:
             self._check_n_dims(X)
-        X = validate_sequences(
-            self, X, reset=first_call, dtype=_FLOATS, ensure_all_finite="allow-nan"
+        X, sequences, lengths = self._check_X(
+            X,
+            lengths,
+            reset=first_call,
+            dtype=_FLOATS,
+            # Padding may hold anything: the steps before it are checked together with the lengths.
+            ensure_all_finite="allow-nan" if lengths is None else False,
         )
-        sequences = as_sequences(X, self.n_timesteps)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
+            sample_weight = _check_sample_weight(sample_weight, X, dtype=sequences[0].dtype)
             if not sample_weight.any():
                 raise ValueError("sample_weight is zero for all samples; one at least must count.")
+
+        n_samples = len(sequences)
+        chunk_length = _chunk_length(sequences, lengths)
+        # StandardScaler's variance is NaN once a feature has only missing values in one chunk.
+        if any(
+            np.isnan(_steps(sequences, lengths, chunk).min())
+            for chunk in gen_batches(n_samples, chunk_length)
+        ):
+            chunk_length = n_samples
+
         if first_call:
             # A global set_config(transform_output=...) is for the users' transformers only.
             self.scaler_ = StandardScaler(
                 with_mean=self.with_mean, with_std=self.with_std
             ).set_output(transform="default")
-            self._n_dims_in = X.ndim
-
-        n_samples, n_timesteps, n_features = sequences.shape
-        chunk_length = max(1, _CHUNK_SIZE // (n_timesteps * n_features))
-        # StandardScaler's variance is NaN once a feature has only missing values in one chunk.
-        if np.isnan(sequences.min()):
-            chunk_length = n_samples
+            self._n_dims_in = n_dims
         for chunk in gen_batches(n_samples, chunk_length):
             weight = None
             if sample_weight is not None:
-                weight = np.repeat(sample_weight[chunk], n_timesteps)
+                n_steps = sequences.shape[1] if lengths is None else lengths[chunk]
+                weight = np.repeat(sample_weight[chunk], n_steps)
                 if not weight.any():  # would divide by the sum of weights
                     continue
-            self.scaler_.partial_fit(sequences[chunk].reshape(-1, n_features), sample_weight=weight)
+            self.scaler_.partial_fit(_steps(sequences, lengths, chunk), sample_weight=weight)
         return self
 
-    def transform(self, X):
+    def fit_transform(self, X, y=None, sample_weight=None, *, lengths=None):
+        """Fit to sequences, then standardise them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_timesteps, n_features) or (n_samples, n_columns), \
+                or list of arrays of shape (n_timesteps_i, n_features)
+            The sequences.
+
+        y : None
+            Ignored.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample in `fit`, at all its time steps.
+
+        lengths : array-like of int of shape (n_samples,), default=None
+            Time steps of each sequence before its padding. None: there is no padding.
+
+        Returns
+        -------
+        X_scaled : ndarray or DataFrame of the shape of X, or list of ndarray
+            The standardised sequences, as `transform` returns them.
+
+        Raises
+        ------
+        ValueError
+            As in `fit`.
+        TypeError
+            If X is a sparse matrix, or `lengths` are not ints.
+        """
+        return self.fit(X, y, sample_weight, lengths=lengths).transform(X, lengths=lengths)
+
+    def transform(self, X, *, lengths=None):
         """Standardise sequences.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_timesteps, n_features) or (n_samples, n_columns)
-            The sequences, with as many dimensions and features as those in `fit`.
+        X : array-like of shape (n_samples, n_timesteps, n_features) or (n_samples, n_columns), \
+                or list of arrays of shape (n_timesteps_i, n_features)
+            The sequences, with as many dimensions and features as those in `fit`; a list counts as
+            three-dimensional.
+
+        lengths : array-like of int of shape (n_samples,), default=None
+            Time steps of each sequence before its padding. None: there is no padding.
 
         Returns
         -------
-        X_scaled : ndarray or DataFrame of the shape of X
-            The standardised sequences; a DataFrame only if `set_output` asks for it and X is 2-D.
+        X_scaled : ndarray or DataFrame of the shape of X, or list of ndarray
+            The standardised sequences, padding as it was; a list if X is a list, and a DataFrame
+            only if `set_output` asks for it and X is 2-D.
 
         Raises
         ------
         NotFittedError
             If the scaler is not fitted.
         ValueError
-            If X has other dimensions, features or feature names than in `fit`, or infinite values.
+            If X has other dimensions, features or feature names than in `fit`, or infinite values;
+            if `lengths` are not from 1 to the number of time steps, one for each sample, or come
+            with a list.
+        TypeError
+            If `lengths` are not ints.
         """
         check_is_fitted(self, "scaler_")
         self._check_n_dims(X)
-        X = validate_sequences(self, X, reset=False, **self._output_params())
-        return self._map_features(X, self.scaler_.transform)
+        X, sequences, lengths = self._check_X(X, lengths, **self._output_params())
+        return self._map_features(self.scaler_.transform, X, sequences, lengths)
 
-    def inverse_transform(self, X):
+    def inverse_transform(self, X, *, lengths=None):
         """Undo the standardisation.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_timesteps, n_features) or (n_samples, n_columns)
+        X : array-like of shape (n_samples, n_timesteps, n_features) or (n_samples, n_columns), \
+                or list of arrays of shape (n_timesteps_i, n_features)
             Standardised sequences.
+
+        lengths : array-like of int of shape (n_samples,), default=None
+            Time steps of each sequence before its padding. None: there is no padding.
 
         Returns
         -------
-        X_original : ndarray of the shape of X
-            The sequences on their original scale.
+        X_original : ndarray of the shape of X, or list of ndarray
+            The sequences on their original scale, padding as it was.
 
         Raises
         ------
         NotFittedError
             If the scaler is not fitted.
         ValueError
-            If X has other dimensions or features than in `fit`, or infinite values.
+            If X has other dimensions or features than in `fit`, or infinite values; if `lengths`
+            are not from 1 to the number of time steps, one for each sample, or come with a list.
+        TypeError
+            If `lengths` are not ints.
         """
         check_is_fitted(self, "scaler_")
         self._check_n_dims(X)
-        X = check_sequences(X, estimator=self, **self._output_params())
-        if X.shape[-1] != self.n_features_in_:
-            raise ValueError(
-                f"X has {X.shape[-1]} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input."
-            )
-        return self._map_features(X, self.scaler_.inverse_transform)
+        X, sequences, lengths = self._check_X(X, lengths, names=False, **self._output_params())
+        return self._map_features(self.scaler_.inverse_transform, X, sequences, lengths)
 
     @property
     def mean_(self):
@@ -496,25 +669,76 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def _check_n_dims(self, X):
         """Refuse flattened windows after a fit on 3-D sequences, and the other way round."""
-        n_dims = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
+        n_dims = _n_dims(X)
         if n_dims != self._n_dims_in:
             raise ValueError(
                 f"X is {n_dims}-D, but this {type(self).__name__} was fitted on a "
                 f"{self._n_dims_in}-D X. Reshape your data to the number of dimensions in fit."
             )
 
+    def _check_X(self, X, lengths, *, reset=False, names=True, **check_params):
+        """Check sequences, their features (unless `names` are to be ignored) and lengths.
+
+        Returns X, an array or a list of arrays; its sequences, a 3-D view or the list itself; and
+        the lengths of these, None if nothing is padded.
+        """
+        if _is_list_of_sequences(X):
+            if lengths is not None:
+                raise ValueError(
+                    "lengths are for an X padded to a single array; X is a list of "
+                    f"{len(X)} sequences, which have lengths of their own."
+                )
+            given = X
+            X = [check_array(x, input_name="X", estimator=self, **check_params) for x in X]
+            # For its check of the number of steps: that of the longest, as if padded to an array.
+            as_sequences(max(X, key=len)[np.newaxis], self.n_timesteps)
+            features = given if names else X
+        elif names:
+            X = validate_sequences(self, X, reset=reset, **check_params)
+            features = []
+        else:
+            X = check_sequences(X, estimator=self, **check_params)
+            features = [X]
+        for i, x in enumerate(features):
+            if names:
+                validate_data(self, x, reset=reset and i == 0, skip_check_array=True)
+            elif x.shape[-1] != self.n_features_in_:
+                raise ValueError(
+                    f"X has {x.shape[-1]} features, but {type(self).__name__} is expecting "
+                    f"{self.n_features_in_} features as input."
+                )
+        if isinstance(X, list):
+            return X, X, [len(sequence) for sequence in X]
+        sequences = as_sequences(X, self.n_timesteps)
+        return X, sequences, check_lengths(lengths, sequences, allow_nan=True)
+
     def _output_params(self):
         """Return the checks of an X to be scaled in place: in C order its features are a view.
 
-        Whether it is finite and writeable is left to `scaler_`, which checks it in any case.
+        Whether it is finite is left to `scaler_`, which checks it in any case.
         """
-        return {"dtype": _FLOATS, "order": "C", "copy": self.copy, "ensure_all_finite": False}
+        return {
+            "dtype": _FLOATS,
+            "order": "C",
+            "copy": self.copy,
+            "force_writeable": True,
+            "ensure_all_finite": False,
+        }
 
-    def _map_features(self, X, function):
-        """Apply a method of `scaler_`, in place, to X as rows of features."""
-        n_features = self.scaler_.n_features_in_
-        features = as_sequences(X, self.n_timesteps).reshape(-1, n_features)
-        return function(features, copy=False).reshape(X.shape)
+    def _map_features(self, function, X, sequences, lengths):
+        """Apply a method of `scaler_`, in place, to the time steps of X as rows of features."""
+        if lengths is None:
+            rows = sequences.reshape(-1, sequences.shape[2])
+            return function(rows, copy=False).reshape(X.shape)
+        for chunk in gen_batches(len(sequences), _chunk_length(sequences, lengths)):
+            rows = function(_steps(sequences, lengths, chunk), copy=False)
+            if isinstance(sequences, list):
+                ends = np.cumsum(lengths[chunk])
+                for sequence, end in zip(sequences[chunk], ends, strict=True):
+                    sequence[:] = rows[end - len(sequence) : end]
+            else:
+                sequences[chunk][_is_step(sequences, lengths[chunk])] = rows
+        return X
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

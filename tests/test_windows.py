@@ -2,20 +2,21 @@
 
 import pickle
 import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn import config_context
-from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.exceptions import NotFittedError, UnsetMetadataPassedError
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from pylstm import windows
+from pylstm import LSTMRegressor, windows
 from pylstm._validation import as_sequences
 from pylstm.windows import SequenceScaler, sliding_windows
 
@@ -40,7 +41,7 @@ def peak_memory(function, *args):
 
 
 @pytest.mark.parametrize("window", [1, 2, 7])
-@pytest.mark.parametrize("horizon", [1, 4, [1], [3, 1], range(1, 6)], ids=str)
+@pytest.mark.parametrize("horizon", [0, 1, 4, [0], [1], [3, 1], range(1, 6), range(2)], ids=str)
 @pytest.mark.parametrize("step", [1, 3, 1000])
 def test_windows_and_targets_lie_where_the_docstring_says(window, horizon, step):
     series = random_series(N_STEPS, 2)
@@ -239,13 +240,14 @@ BAD_WINDOWS = {
     "window None": ((SERIES, None), {}, TypeError, "'window'"),
     "step 0": ((SERIES, 2, 1, 0), {}, ValueError, "'step'"),
     "step float": ((SERIES, 2, 1, 1.5), {}, TypeError, "'step'"),
-    "horizon 0": ((SERIES, 2, 0), {}, ValueError, "'horizon'"),
+    "horizon negative": ((SERIES, 2, -1), {}, ValueError, "'horizon'"),
     "horizon float": ((SERIES, 2, 1.0), {}, TypeError, "'horizon'"),
     "horizon None": ((SERIES, 2, None), {}, TypeError, "'horizon'"),
-    "one horizon 0": ((SERIES, 2, [1, 0]), {}, ValueError, r"positive ints; got \[1, 0\]"),
-    "no horizons": ((SERIES, 2, []), {}, ValueError, r"positive ints; got \[\]"),
-    "float horizons": ((SERIES, 2, [1.0]), {}, ValueError, "positive ints"),
-    "2-D horizons": ((SERIES, 2, [[1]]), {}, ValueError, "positive ints"),
+    "one horizon negative": ((SERIES, 2, [1, -1]), {}, ValueError, r"list of .*; got \[1, -1\]"),
+    "no horizons": ((SERIES, 2, []), {}, ValueError, r"list of non-negative ints; got \[\]"),
+    "no horizons, as integers": ((SERIES, 2, range(0)), {}, ValueError, "list of non-negative"),
+    "float horizons": ((SERIES, 2, [1.0]), {}, ValueError, "list of non-negative ints"),
+    "2-D horizons": ((SERIES, 2, [[1]]), {}, ValueError, "list of non-negative ints"),
     "0-D series": ((3.0, 1), {}, TypeError, "at least 1 dim"),
     "3-D series": ((np.zeros((5, 2, 2)), 1), {}, ValueError, "dim 3"),
     "no steps": (([], 1), {}, ValueError, "0 sample"),
@@ -271,6 +273,11 @@ BAD_WINDOWS = {
         TypeError,
         "[Ss]parse",
     ),
+    "known short": ((SERIES, 2), {"known": np.ones(9)}, ValueError, "known has 9 rows.*10 steps"),
+    "known 3-D": ((SERIES, 2), {"known": np.ones((10, 1, 1))}, ValueError, "dim 3"),
+    "known empty": ((SERIES, 2), {"known": np.ones((10, 0))}, ValueError, "0 feature"),
+    "known text": ((SERIES, 2), {"known": list("ab" * 5)}, ValueError, "could not convert"),
+    "known sparse": ((SERIES, 2), {"known": sparse.csr_matrix(SERIES)}, TypeError, "[Ss]parse"),
 }
 
 
@@ -287,6 +294,68 @@ def test_unknown_column_name_raises_with_the_known_ones():
     frame = pd.DataFrame(SERIES, columns=["open", "close"])
     with pytest.raises(ValueError, match=r"'high' is not the name .*\['open', 'close'\]"):
         sliding_windows(frame, window=2, target=["close", "high"])
+
+
+def test_horizon_0_labels_a_window_by_its_last_step():
+    labels = np.arange(N_STEPS).astype(str)
+    series = random_series(N_STEPS, 2)
+    X, y = sliding_windows(series, window=5, horizon=0, target=labels)
+    assert len(X) == N_STEPS - 4
+    assert_array_equal(y, labels[4:])
+    assert_array_equal(X[-1], series[-5:])
+    X, _ = sliding_windows(series, window=N_STEPS, horizon=0)
+    assert_array_equal(X[0], series)
+
+
+@pytest.mark.parametrize("horizon", [0, 1, 4, [1, 3], range(1, 4)], ids=str)
+@pytest.mark.parametrize("step", [1, 3])
+@pytest.mark.parametrize("shapes", [((), ()), ((2,), (3,)), ((), (2,)), ((2,), ())], ids=str)
+@pytest.mark.parametrize("n_future", [0, 7])
+def test_known_features_lie_the_largest_horizon_ahead(horizon, step, shapes, n_future):
+    series = random_series(N_STEPS, *shapes[0])
+    known = np.random.default_rng(1).normal(size=(N_STEPS + n_future, *shapes[1]))
+    X, y = sliding_windows(series, 5, horizon, step, known=known)
+    without, expected_y = sliding_windows(series, 5, horizon, step)
+    n_features, n_known = np.size(series[0]), np.size(known[0])
+
+    lead = np.max(horizon)
+    assert X.shape == (len(without), 5, n_features + n_known)
+    assert_array_equal(y, expected_y)
+    assert_array_equal(X[..., :n_features], without)
+    for i in range(len(X)):
+        ahead = known[i * step + lead : i * step + lead + 5].reshape(5, n_known)
+        assert_array_equal(X[i, :, n_features:], ahead)
+
+
+def test_network_sees_what_is_known_of_the_very_step_it_forecasts():
+    series = random_series(N_STEPS)
+    X, y = sliding_windows(series, window=4, known=series)
+    assert_array_equal(X[:, -1, 1], y)
+    X, y = sliding_windows(series, window=4, horizon=[1, 2, 3], known=series)
+    assert_array_equal(X[:, -3:, 1], y)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_known_features_take_the_dtype_of_the_series(dtype):
+    series = random_series(N_STEPS, dtype=dtype)
+    X, y = sliding_windows(series, window=4, known=np.arange(N_STEPS))
+    assert X.dtype == y.dtype == dtype
+
+
+def test_windows_with_known_features_are_a_view_too():
+    series, known = random_series(100_000), random_series(100_000, 2)
+    X, _ = sliding_windows(series, window=1000, known=known)
+    assert not X.flags.writeable
+    assert X.strides[:2] == (3 * 8, 3 * 8)
+    peak = peak_memory(lambda: sliding_windows(series, window=1000, known=known))
+    assert peak < 7 * series.nbytes
+
+
+def test_known_features_may_be_a_dataframe_with_missing_values():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"a": np.arange(6.0), "b": [0, 1, None, 3, 4, 5]})
+    X, _ = sliding_windows(np.zeros(6), window=2, known=frame)
+    assert_array_equal(X[0, :, 1:], [[1, 1], [2, np.nan]])
 
 
 # ------------------------------------------------------------------------------- as_sequences
@@ -703,3 +772,315 @@ def test_clone_and_pickle_keep_the_scaler(duplicate):
     assert other.get_params() == scaler.get_params()
     other = other if hasattr(other, "scaler_") else other.fit(X)
     assert_array_equal(other.transform(X), scaler.transform(X))
+
+
+# Padded sequences, and lists of sequences
+
+LENGTHS = np.array([4, 1, 3, 2, 4, 3] * 4)
+
+
+def padded_and_list(fill=np.nan, n_features=3, dtype=np.float64):
+    """Return sequences of LENGTHS padded with `fill`, and the same as a list of arrays."""
+    X = random_series(len(LENGTHS), 4, n_features, dtype=dtype)
+    sequences = [x[:length].copy() for x, length in zip(X, LENGTHS, strict=True)]
+    X[np.arange(4) >= LENGTHS[:, np.newaxis]] = fill
+    return X, sequences
+
+
+def is_padding(X):
+    return np.broadcast_to((np.arange(4) >= LENGTHS[:, np.newaxis])[..., np.newaxis], X.shape)
+
+
+@pytest.mark.usefixtures("any_chunks")
+@pytest.mark.parametrize("fill", [0.0, 1e9, np.nan, np.inf])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("missing", [False, True])
+def test_padding_does_not_count(fill, weighted, missing):
+    X, sequences = padded_and_list(fill)
+    if missing:
+        X[6:12, :2, 1] = np.nan
+        for x in sequences[6:12]:
+            x[:2, 1] = np.nan
+    rows = np.concatenate(sequences)
+    weight = np.arange(len(X), dtype=float) if weighted else None
+    reference = StandardScaler()
+    reference.fit(rows, sample_weight=np.repeat(weight, LENGTHS) if weighted else None)
+
+    padded = SequenceScaler().fit(X, sample_weight=weight, lengths=LENGTHS)
+    listed = SequenceScaler().fit(sequences, sample_weight=weight)
+    for scaler in (padded, listed):
+        assert_allclose(scaler.mean_, reference.mean_)
+        assert_allclose(scaler.var_, reference.var_)
+        assert_allclose(scaler.scale_, reference.scale_)
+        assert scaler.n_features_in_ == 3
+
+
+@pytest.mark.usefixtures("any_chunks")
+@pytest.mark.parametrize("fill", [7.0, np.nan, np.inf])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("method", ["transform", "inverse_transform"])
+def test_padding_stays_as_it_is(fill, dtype, method):
+    X, sequences = padded_and_list(fill, dtype=dtype)
+    original = X.copy()
+    scaler = SequenceScaler().fit(X, lengths=LENGTHS)
+    out = getattr(scaler, method)(X, lengths=LENGTHS)
+    listed = getattr(scaler, method)(sequences)
+
+    assert_array_equal(X, original)
+    assert out.dtype == dtype
+    assert_array_equal(out[is_padding(X)], fill)
+    for x, y, z, length in zip(out, listed, sequences, LENGTHS, strict=True):
+        expected = getattr(scaler, method)(z[np.newaxis])[0]
+        assert_allclose(x[:length], expected, rtol=1e-6)
+        assert y.dtype == dtype
+        assert_allclose(y, expected, rtol=1e-6)
+
+
+@pytest.mark.usefixtures("any_chunks")
+@pytest.mark.parametrize("as_list", [False, True])
+def test_inverse_transform_inverts_sequences_of_any_length(as_list):
+    X, sequences = padded_and_list()
+    data, lengths = (sequences, None) if as_list else (X, LENGTHS)
+    scaler = SequenceScaler()
+    scaled = scaler.fit_transform(data, lengths=lengths)
+    restored = scaler.inverse_transform(scaled, lengths=lengths)
+    for x, y in zip(restored, data, strict=True):
+        assert_allclose(x, y)
+
+
+def test_lengths_of_whole_sequences_change_nothing():
+    X = random_series(20, 4, 3)
+    whole = np.full(20, 4)
+    scaler = SequenceScaler().fit(X, lengths=whole)
+    expected = SequenceScaler().fit(X)
+    assert_array_equal(scaler.mean_, expected.mean_)
+    assert_array_equal(scaler.transform(X, lengths=whole), expected.transform(X))
+
+
+def test_padding_of_flattened_windows():
+    X, _ = padded_and_list()
+    flat = X.reshape(len(X), -1)
+    expected = SequenceScaler().fit_transform(X, lengths=LENGTHS)
+    scaled = SequenceScaler(n_timesteps=4).fit_transform(flat, lengths=LENGTHS)
+    assert_allclose(scaled.reshape(X.shape), expected)
+
+
+def test_padded_dataframe():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame([[1.0, 2.0, np.inf], [3.0, 4.0, 5.0]], columns=["a", "b", "c"])
+    scaler = SequenceScaler(with_std=False).set_output(transform="pandas")
+    out = scaler.fit_transform(frame, lengths=[2, 3])
+    assert list(out.columns) == ["a", "b", "c"]
+    assert_allclose(out, [[-2, -1, np.inf], [0, 1, 2]])
+
+
+def test_partial_fit_takes_padded_sequences_and_lists_in_turn():
+    X, sequences = padded_and_list()
+    whole = SequenceScaler().fit(sequences)
+    scaler = SequenceScaler().partial_fit(X[:8], lengths=LENGTHS[:8])
+    scaler.partial_fit(sequences[8:15]).partial_fit(X[15:], lengths=LENGTHS[15:])
+    assert_allclose(scaler.mean_, whole.mean_)
+    assert_allclose(scaler.var_, whole.var_)
+
+
+def test_lists_and_arrays_scale_alike():
+    X = random_series(20, 4, 3)
+    scaler = SequenceScaler().fit(list(X))
+    assert_allclose(scaler.mean_, SequenceScaler().fit(X).mean_)
+    assert_allclose(scaler.transform(tuple(X)), scaler.transform(X))
+    assert_allclose(scaler.transform([X[0], X[1, :2]])[1], scaler.transform(X)[1, :2])
+
+
+def test_lists_of_dataframes_bring_their_names():
+    pd = pytest.importorskip("pandas")
+    frames = [pd.DataFrame(random_series(n, 2), columns=["a", "b"]) for n in (3, 5)]
+    scaler = SequenceScaler().fit(frames)
+    assert list(scaler.feature_names_in_) == ["a", "b"]
+    assert [type(x) for x in scaler.transform(frames)] == [np.ndarray, np.ndarray]
+    with pytest.raises(ValueError, match="feature names should match"):
+        scaler.transform([frames[0], frames[1].rename(columns={"a": "z"})])
+    with pytest.raises(ValueError, match="feature names should match"):
+        SequenceScaler().fit([frames[0], frames[1][["b", "a"]]])
+
+
+@pytest.mark.parametrize(
+    "make_input", [tuple, lambda X: np.array(X, dtype=object), lambda X: [x.tolist() for x in X]]
+)
+def test_other_lists_of_sequences(make_input):
+    _, sequences = padded_and_list()
+    expected = SequenceScaler().fit_transform(sequences)
+    for x, y in zip(SequenceScaler().fit_transform(make_input(sequences)), expected, strict=True):
+        assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("method", ["transform", "inverse_transform"])
+def test_copy_decides_whether_sequences_of_any_length_change(method):
+    X, sequences = padded_and_list()
+    originals = [x.copy() for x in sequences]
+    scaler = SequenceScaler().fit(sequences)
+    getattr(scaler, method)(sequences)
+    for x, original in zip(sequences, originals, strict=True):
+        assert_array_equal(x, original)
+    scaler.set_params(copy=False)
+    out = getattr(scaler, method)(X, lengths=LENGTHS)
+    assert np.shares_memory(out, X)
+    for x, y in zip(getattr(scaler, method)(sequences), sequences, strict=True):
+        assert np.shares_memory(x, y)
+        assert not np.allclose(x, originals[0][0])
+
+
+def test_in_place_scaling_of_padded_read_only_windows():
+    X, _ = sliding_windows(random_series(N_STEPS), window=4)
+    original = X.copy()
+    lengths = np.resize([4, 2, 3], len(X))
+    out = SequenceScaler(copy=False).fit_transform(X, lengths=lengths)
+    assert_array_equal(X, original)
+    assert_allclose(out, SequenceScaler().fit_transform(original, lengths=lengths))
+
+
+def test_padded_strided_view_is_never_copied_as_a_whole():
+    X, _ = sliding_windows(random_series(100_000), window=100)
+    lengths = np.resize([100, 60, 80], len(X))
+    scaler = SequenceScaler()
+    assert peak_memory(lambda: scaler.fit(X, lengths=lengths)) < X.nbytes / 3
+    assert peak_memory(lambda: scaler.transform(X, lengths=lengths)) < 1.5 * X.nbytes
+
+
+BAD_LENGTHS = {
+    "zero": (np.zeros(24, int), "from 1 to n_timesteps = 4"),
+    "too long": (np.full(24, 5), "from 1 to n_timesteps = 4"),
+    "floats": (np.ones(24), "lengths must be integers"),
+    "2-D": (np.ones((24, 1), int), "lengths must have shape"),
+    "too few": (np.ones(23, int), "lengths must have shape"),
+    "none": ([], "lengths must have shape"),
+}
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit", "transform", "inverse_transform"])
+@pytest.mark.parametrize(("lengths", "message"), BAD_LENGTHS.values(), ids=BAD_LENGTHS.keys())
+def test_bad_lengths_raise(method, lengths, message):
+    X = random_series(24, 4, 3)
+    with pytest.raises((TypeError, ValueError), match=message):
+        getattr(SequenceScaler().fit(X), method)(X, lengths=lengths)
+
+
+@pytest.mark.parametrize("method", ["fit", "transform", "inverse_transform"])
+def test_lengths_of_a_list_raise(method):
+    _, sequences = padded_and_list()
+    scaler = SequenceScaler().fit(sequences)
+    with pytest.raises(ValueError, match="list of 24 sequences, which have lengths of their own"):
+        getattr(scaler, method)(sequences, lengths=LENGTHS)
+
+
+BAD_LISTS = {
+    "features": ([np.ones((3, 2)), np.ones((4, 1))], "has 1 features.*expecting 2 features"),
+    "inf": ([np.ones((3, 2)), np.full((4, 2), np.inf)], "infinity"),
+    "no steps": ([np.ones((3, 2)), np.ones((0, 2))], "0 sample"),
+    "no features": ([np.ones((3, 0))], "0 feature"),
+    "complex": ([np.ones((3, 2)) * 1j], "Complex"),
+}
+
+
+@pytest.mark.parametrize(("X", "message"), BAD_LISTS.values(), ids=BAD_LISTS.keys())
+@pytest.mark.parametrize("method", ["fit", "transform", "inverse_transform"])
+def test_bad_lists_raise(X, message, method):
+    scaler = SequenceScaler().fit(random_series(20, 4, 2))
+    with pytest.raises(ValueError, match=message):
+        getattr(scaler, method)(X)
+
+
+def test_list_is_held_to_the_dimensions_and_steps_asked_for():
+    with pytest.raises(ValueError, match="3 time steps, but n_timesteps=4"):
+        SequenceScaler(4).fit([np.ones((3, 1)), np.ones((2, 1))])
+    with pytest.raises(ValueError, match="X is 3-D, but this SequenceScaler was fitted on a 2-D"):
+        SequenceScaler().fit(random_series(20, 4)).transform([np.ones((4, 1))])
+    with pytest.raises(ValueError, match="X is 2-D, but this SequenceScaler was fitted on a 3-D"):
+        SequenceScaler().fit([np.ones((4, 1))]).transform(random_series(20, 4))
+
+
+@pytest.mark.parametrize("method", ["fit", "transform", "inverse_transform"])
+def test_infinity_before_the_padding_is_refused(method):
+    X, _ = padded_and_list(fill=0.0)
+    scaler = SequenceScaler().fit(X, lengths=LENGTHS)
+    X[-1, 2, 0] = np.inf
+    with pytest.raises(ValueError, match="infinity"):
+        getattr(scaler, method)(X, lengths=LENGTHS)
+
+
+def test_refused_padded_data_leaves_the_scaler_as_it_was(monkeypatch):
+    monkeypatch.setattr(windows, "_CHUNK_SIZE", 30)
+    X, _ = padded_and_list()
+    scaler = SequenceScaler().fit(X, lengths=LENGTHS)
+    mean = scaler.mean_.copy()
+    X[-1, 2, 0] = np.inf
+    with pytest.raises(ValueError, match="infinity"):
+        scaler.partial_fit(X, lengths=LENGTHS)
+    assert_array_equal(scaler.mean_, mean)
+
+
+class RecordingRegressor(RegressorMixin, BaseEstimator):
+    """Keeps what reaches it."""
+
+    def fit(self, X, y, *, lengths=None):
+        self.fitted_on_ = X, lengths
+        return self
+
+    def predict(self, X, *, lengths=None):
+        self.predicted_for_ = X, lengths
+        return np.zeros(len(X))
+
+
+def test_lengths_can_be_routed_through_a_pipeline():
+    X, _ = padded_and_list(np.inf)
+    y = np.zeros(len(X))
+    expected = SequenceScaler().fit_transform(X, lengths=LENGTHS)
+    with config_context(enable_metadata_routing=True):
+        scaler = SequenceScaler().set_fit_request(lengths=True).set_transform_request(lengths=True)
+        regressor = RecordingRegressor()
+        regressor.set_fit_request(lengths=True).set_predict_request(lengths=True)
+        model = make_pipeline(scaler, regressor)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model.fit(X, y, lengths=LENGTHS)
+            model.predict(X, lengths=LENGTHS)
+        for scaled, lengths in (regressor.fitted_on_, regressor.predicted_for_):
+            assert_array_equal(scaled, expected)
+            assert_array_equal(lengths, LENGTHS)
+
+        with pytest.raises(UnsetMetadataPassedError, match="lengths"):
+            make_pipeline(SequenceScaler(), regressor).fit(X, y, lengths=LENGTHS)
+        scaler.set_inverse_transform_request(lengths=True).set_partial_fit_request(lengths=True)
+        requests = scaler.get_metadata_routing()
+        assert requests.inverse_transform.requests == {"lengths": True}
+        assert requests.partial_fit.requests["lengths"] is True
+
+
+def test_lengths_reach_a_pipeline_without_routing():
+    X, _ = padded_and_list(np.inf)
+    model = make_pipeline(SequenceScaler(), RecordingRegressor())
+    model.fit(X, np.zeros(len(X)), sequencescaler__lengths=LENGTHS)
+    assert_array_equal(model[-1].fitted_on_[0], SequenceScaler().fit_transform(X, lengths=LENGTHS))
+
+
+def test_list_goes_through_a_pipeline():
+    _, sequences = padded_and_list()
+    model = make_pipeline(SequenceScaler(), RecordingRegressor())
+    model.fit(sequences, np.zeros(len(sequences))).predict(sequences)
+    expected = SequenceScaler().fit_transform(sequences)
+    for received in (model[-1].fitted_on_[0], model[-1].predicted_for_[0]):
+        for x, y in zip(received, expected, strict=True):
+            assert_array_equal(x, y)
+
+
+def test_padded_sequences_and_lists_are_the_same_to_a_pipeline_with_an_lstm():
+    X, sequences = padded_and_list(np.inf)
+    y = np.array([x.sum() for x in sequences])
+    settings = {"hidden_size": 3, "max_iter": 3, "n_iter_no_change": np.inf, "random_state": 0}
+    listed = make_pipeline(SequenceScaler(), LSTMRegressor(**settings)).fit(sequences, y)
+    with config_context(enable_metadata_routing=True):
+        scaler = SequenceScaler().set_fit_request(lengths=True).set_transform_request(lengths=True)
+        lstm = LSTMRegressor(**settings).set_fit_request(lengths=True)
+        lstm.set_predict_request(lengths=True)
+        padded = make_pipeline(scaler, lstm).fit(X, y, lengths=LENGTHS)
+        predicted = padded.predict(X, lengths=LENGTHS)
+    assert_allclose(predicted, listed.predict(sequences), rtol=1e-5)
