@@ -1077,15 +1077,18 @@ cdef void backward_head(
     cdef Py_ssize_t L = net.lanes, n_registers = net.K_pad // L, DH = net.D * net.H
     cdef Py_ssize_t panel, first, width, s, k
     cdef real* target
+    cdef real total
     for panel in range(padded(n_registers, PANEL) // PANEL):    # panels of outputs
         first = panel * PANEL
         width = min(PANEL, n_registers - first)
         target = slot + net.packed_V + first * L * DH
         product(width, DH, 1, n, top, 1, net.DH_pad, 0, dy + first * L, net.K_pad, 0,
                 target, width * L, target, width * L)
-    for s in range(n):
-        for k in range(net.K):
-            slot[net.packed_d + k] += dy[s * net.K_pad + k]
+    for k in range(net.K):
+        total = 0                                               # in parts, as the other long sums
+        for s in range(n):
+            total += dy[s * net.K_pad + k]
+        slot[net.packed_d + k] += total
     n_registers = net.DH_pad // L
     for panel in range(padded(n_registers, PANEL) // PANEL):    # panels of hidden units
         first = panel * PANEL

@@ -18,8 +18,8 @@ from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFit
 from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 
-import pylstm._persistence as persistence
 import pylstm._base
+import pylstm._persistence as persistence
 import pylstm._regressor
 from pylstm import LSTMRegressor, core
 
