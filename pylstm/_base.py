@@ -5,6 +5,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections import namedtuple
 from hashlib import blake2b
+from inspect import cleandoc
 from numbers import Integral, Real
 from typing import NamedTuple
 
@@ -285,8 +286,11 @@ _SHARED_DOCUMENTATION = {
 
 def documented(cls):
     """Class decorator: put what all estimators share where the docstring says {name}."""
-    for name, text in _SHARED_DOCUMENTATION.items():
-        cls.__doc__ = cls.__doc__.replace(f"    {{{name}}}\n", text.lstrip("\n"))
+    if cls.__doc__ is not None:  # None under python -OO
+        documentation = cleandoc(cls.__doc__)
+        for name, text in _SHARED_DOCUMENTATION.items():
+            documentation = documentation.replace(f"{{{name}}}\n", f"{cleandoc(text)}\n\n")
+        cls.__doc__ = documentation
     return cls
 
 

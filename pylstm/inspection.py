@@ -28,14 +28,10 @@ _PANELS = {
     "sequence": ((0, 0), None, "Input  $x_t$"),
     "candidate": ((0, 1), "unit", "New memory  $g_t$"),
     "forget_gate": ((1, 0), "gate", "1  Forget gate  $f_t$"),
-    "forgotten": ((1, 1), "free", "Forgotten  $(1 - f_t)\\,c_{t-1}$"),
+    "forgotten": ((1, 1), "free", "$-$ Forgotten  $(1 - f_t)\\,c_{t-1}$"),
     "input_gate": ((2, 0), "gate", "2  Input gate  $i_t$"),
-    "added": ((2, 1), "free", "Added  $i_t\\,g_t$"),
-    "cell_state": (
-        (3, 1),
-        "free",
-        "Cell state, the long-term memory  $c_t = c_{t-1} -$ forgotten $+$ added",
-    ),
+    "added": ((2, 1), "free", "$+$ Added  $i_t\\,g_t$"),
+    "cell_state": ((3, 1), "free", "$=$ Cell state, the long-term memory  $c_t$"),
     "output_gate": ((4, 0), "gate", "3  Output gate  $o_t$"),
     "hidden_state": ((4, 1), "unit", "Shown: hidden state  $h_t = o_t\\,\\tanh c_t$"),
 }
@@ -523,6 +519,8 @@ class LSTMGateDisplay:
                 frameon=False,
                 fontsize="small",
                 ncols=n_features,
+                handlelength=1.5,
+                columnspacing=1.0,
             )
 
     def _limit(self, name, scale):
@@ -589,7 +587,7 @@ class LSTMGateDisplay:
             lines,
             [f"Unit {unit}" for unit in units],
             loc="center",
-            ncols=min(3, len(lines)),
+            ncols=-(-len(lines) // 3),
             frameon=False,
         )
 
