@@ -474,7 +474,7 @@ def predict(
 
 def _run_forward(params, X, arch, lengths, h0, c0, n_threads, hidden, h_n, c_n):
     """The output; `hidden`, `h_n` and `c_n` are filled unless they are None."""
-    lengths = _check_lengths(lengths, X)
+    lengths = _used_lengths(lengths, X)
     h0, c0 = _check_states(("h0", h0), ("c0", c0), X, arch, params.dtype)
     n_threads = effective_n_threads(n_threads)
     output = np.empty(arch._output_shape(X, arch.n_outputs), params.dtype)
@@ -512,7 +512,7 @@ def gate_activations(params, X, arch, *, lengths=None, h0=None, c0=None, n_threa
     (2, 5, 7, 4)
     """
     params, X = _check_call(params, X, arch)
-    lengths = _check_lengths(lengths, X)
+    lengths = _used_lengths(lengths, X)
     h0, c0 = _check_states(("h0", h0), ("c0", c0), X, arch, params.dtype)
     n_cells, n, H = arch._states_shape(len(X))
     traces = np.zeros((6, n_cells, n, X.shape[1], H), params.dtype)
@@ -580,7 +580,7 @@ def backward(
     """
     params, X = _check_call(params, X, arch)
     dtype = params.dtype
-    lengths = _check_lengths(lengths, X)
+    lengths = _used_lengths(lengths, X)
     h0, c0 = _check_states(("h0", h0), ("c0", c0), X, arch, dtype)
     d_h_n, d_c_n = _check_states(("d_h_n", d_h_n), ("d_c_n", d_c_n), X, arch, dtype)
     d_output = _check_output_gradient(d_output, X, arch, dtype)
@@ -763,7 +763,7 @@ def loss_and_gradient(
     (True, (133,))
     """
     params, X = _check_call(params, X, arch)
-    lengths = _check_lengths(lengths, X)
+    lengths = _used_lengths(lengths, X)
     y, weight = _check_targets(y, sample_weight, X, arch, loss, lengths, params.dtype)
     _check_alpha(alpha)
     dropout = _check_dropout(dropout, recurrent_dropout, seed)
@@ -880,7 +880,7 @@ def train(
     if params.dtype not in (np.float32, np.float64):
         raise ValueError(f"params must be float32 or float64, got {params.dtype}.")
     params, X = _check_call(params, X, arch)
-    lengths = _check_lengths(lengths, X)
+    lengths = _used_lengths(lengths, X)
     y, weight = _check_targets(y, sample_weight, X, arch, loss, lengths, params.dtype)
     _check_alpha(alpha)
     dropout = _check_dropout(dropout, recurrent_dropout, seed)
@@ -973,6 +973,14 @@ def _check_lengths(lengths, X):
             f"to {lengths.max()}."
         )
     return np.require(lengths, np.int64, ["C_CONTIGUOUS", "ALIGNED"])
+
+
+def _used_lengths(lengths, X):
+    """The lengths that the kernels are to heed: None where all samples have all steps."""
+    lengths = _check_lengths(lengths, X)
+    if lengths is None or lengths.min(initial=X.shape[1]) == X.shape[1]:
+        return None
+    return lengths
 
 
 def _check_states(first, second, X, arch, dtype):

@@ -105,3 +105,23 @@ def test_grid_search_prints_the_best_parameters_and_the_time(tmp_path):
     assert re.search(r"^64 fits.* took [\d.]+ s", printed, re.M)
     for name in ("hidden_size", "learning_rate_init", "alpha"):
         assert re.search(rf"^ +{name} = [\d.]+$", printed, re.M)
+
+
+def test_inside_the_gates_shows_that_the_memory_knows_the_month(tmp_path):
+    printed = run_example("inside_the_gates.py", "--output=drawn.png", cwd=tmp_path)
+    (naive,), (seasonal,), (lstm,), (best,) = (
+        figures(printed, row)
+        for row in (
+            "naive: as last month",
+            "seasonal naive: as last year",
+            "LSTM",
+            "what chance leaves at best",
+        )
+    )
+    assert best < lstm < seasonal < naive
+    cell, sales = map(int, re.search(r"right for (\d+)%.*\n.*sales for (\d+)%", printed).groups())
+    assert cell > 90 > sales
+    if importlib.util.find_spec("matplotlib"):
+        assert (tmp_path / "drawn.png").read_bytes().startswith(b"\x89PNG")
+    else:
+        assert "matplotlib is not installed" in printed
