@@ -98,7 +98,8 @@ _SHARED_DOCUMENTATION = {
         that the one before has left: gradients end at a window's start, what the network remembers
         does not (truncated backpropagation through time). `batch_size` stretches of the series are
         trained on side by side, each from states of zero in every epoch; `predict` takes the
-        windows one after the other. Needs `shuffle=False`.
+        windows one after the other, from zeros or the state given (as `early_stopping` does with those
+        held out). Needs `shuffle=False`, and more windows than `batch_size`.
 
     missing : {"error", "mask"}, default="error"
         What NaN in `X` means: an error, or a missing value. With "mask" the network reads the value
@@ -763,6 +764,13 @@ class BaseLSTM(
         self.loss_curve_ = [*self.loss_curve_]
         self.validation_scores_ = None if validation is None else [*(self.validation_scores_ or [])]
         self.n_iter_ = len(self.loss_curve_)
+        self._carries_state = bool(self.stateful)
+        if self._carries_state and 1 < n_samples <= self.batch_size:
+            raise ValueError(
+                f"stateful=True with batch_size={self.batch_size} trains {n_samples} windows side by "
+                "side, each from states of zero: nothing would be carried. Lower batch_size, the number "
+                "of stretches into which the series is cut."
+            )
         self._set_averaging()
         # Schedules and callbacks see the epochs of this fit, or those of all calls to partial_fit.
         first = 0 if incremental else self.n_iter_
@@ -975,7 +983,7 @@ class BaseLSTM(
     def _run(self, X, lengths, state, n_threads, *, return_state=False):
         """Outputs of the network, and the states to go on from (None where nobody does)."""
         h, c = (None, None) if state is None else state
-        if not self.stateful:
+        if not self._carries_state:
             result = core.predict(
                 self._parameters,
                 X,
@@ -1014,20 +1022,71 @@ class BaseLSTM(
             core.effective_n_threads(self.n_jobs),
             return_state=return_state,
         )
-        finite = np.isfinite(output)
-        if not finite.all():
-            n_bad = np.count_nonzero(~finite.reshape(len(output), -1).all(axis=1))
-            raise ValueError(
-                f"{n_bad} of {len(output)} predictions are not finite: the weights or X are too "
-                f"large for {self._parameters.dtype}. {self._advice()}"
-            )
+        self._refuse_infinite(output)
         return output, state
+
+    def _refuse_infinite(self, predictions):
+        finite = np.isfinite(predictions)
+        if not finite.all():
+            n_bad = np.count_nonzero(~finite.reshape(len(predictions), -1).all(axis=1))
+            raise ValueError(
+                f"{n_bad} of {len(predictions)} predictions are not finite: the weights or X are "
+                f"too large for {self._parameters.dtype}. {self._advice()}"
+            )
 
     def _in_dtype_of(self, X, result):
         """float64, unless X is float32."""
         if getattr(X, "dtype", None) != np.float32:
             return result.astype(np.float64, copy=False)
         return result
+
+    def _states_before(self, X, lengths):
+        """The states that the samples start from; None for zeros."""
+        if not self._carries_state:
+            return None, None
+        h, c = np.zeros((2, *self._architecture._states_shape(len(X))), self._parameters.dtype)
+        state = None
+        for window in range(len(X) - 1):
+            here = slice(window, window + 1)
+            _, state = self._run(X[here], _take(lengths, here), state, 1)
+            h[:, window + 1], c[:, window + 1] = state.h[:, 0], state.c[:, 0]
+        return h, c
+
+    def fit_transform(
+        self,
+        X,
+        y=None,
+        sample_weight=None,
+        *,
+        lengths=None,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+        lengths_val=None,
+    ):
+        """Fit, then transform the same sequences.
+
+        Parameters
+        ----------
+        X, y, sample_weight, lengths, X_val, y_val, sample_weight_val, lengths_val
+            As for `fit`.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_samples, num_directions * hidden_size)
+            As of `transform`.
+        """
+        self.fit(
+            X,
+            y,
+            sample_weight,
+            lengths=lengths,
+            X_val=X_val,
+            y_val=y_val,
+            sample_weight_val=sample_weight_val,
+            lengths_val=lengths_val,
+        )
+        return self.transform(X, lengths=lengths)
 
     def transform(self, X, *, lengths=None):
         """The final hidden states of the top layer: features for other estimators.
@@ -1057,11 +1116,14 @@ class BaseLSTM(
         """
         check_is_fitted(self)
         X_checked, lengths = self._check_X(X, lengths)
+        h, c = self._states_before(X_checked, lengths)
         _, h_n, _ = core.predict(
             self._parameters,
             X_checked,
             self._architecture,
             lengths=lengths,
+            h0=h,
+            c0=c,
             return_states=True,
             n_threads=core.effective_n_threads(self.n_jobs),
         )
@@ -1123,11 +1185,14 @@ class BaseLSTM(
                 "network has a reverse direction."
             )
         X, lengths = self._check_X(X, lengths)
+        h, c = self._states_before(X, lengths)
         activations = core.gate_activations(
             self._parameters,
             X,
             arch,
             lengths=lengths,
+            h0=h,
+            c0=c,
             n_threads=core.effective_n_threads(self.n_jobs),
         )
         cell = layer % arch.num_layers * arch.num_directions + directions.index(direction)

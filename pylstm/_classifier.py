@@ -3,10 +3,10 @@
 import numpy as np
 from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.preprocessing import LabelEncoder
-from sklearn.utils import check_array, column_or_1d, compute_sample_weight
+from sklearn.utils import check_array, column_or_1d, compute_class_weight
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight
 
 from . import core
 from ._base import BaseLSTM, documented
@@ -293,18 +293,17 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
 
         output, _ = self._predict_output(X, lengths)
         X, lengths = self._check_X(X, lengths)
-        y = self._labels(y, X, lengths)
+        y = self._labels(y, X, lengths, self._architecture.return_sequences)
         if sample_weight is not None:
-            sample_weight = column_or_1d(sample_weight)
+            sample_weight = _check_sample_weight(sample_weight, X)
         y, output, sample_weight = self._by_step(lengths, y, output, sample_weight)
         predicted = self.classes_[output.argmax(axis=-1)]
         return accuracy_score(y, predicted, sample_weight=sample_weight)
 
-    def _labels(self, y, sequences, lengths):
+    def _labels(self, y, sequences, lengths, return_sequences):
         """The labels, (n_samples,) or (n_samples, n_timesteps)."""
-        return_sequences = self.return_sequences
         if return_sequences:
-            y = pad_targets(y, sequences)
+            y = pad_targets(y, sequences, lengths)
         y = check_array(
             y,
             ensure_2d=False,
@@ -323,7 +322,8 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         return y
 
     def _check_y(self, y, sequences, lengths, *, reset):
-        labels = self._labels(y, sequences, lengths)
+        return_sequences = self.return_sequences if reset else self._architecture.return_sequences
+        labels = self._labels(y, sequences, lengths, return_sequences)
         there = np.ones(labels.shape, dtype=bool)
         if labels.ndim == 2 and lengths is not None:
             there = np.arange(labels.shape[1]) < lengths[:, np.newaxis]
@@ -335,10 +335,16 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
                     f"{type(self).__name__} needs samples of at least 2 classes, got 1 class: "
                     f"{self.classes_[0]!r}."
                 )
-        encoder = LabelEncoder()
-        encoder.classes_ = self.classes_
+        # LabelEncoder would cast labels to the dtype of the classes, and so cut off longer strings.
+        values, of_label = np.unique(labels[there], return_inverse=True)
+        unseen = values[~np.isin(values, self.classes_)]
+        if len(unseen):
+            raise ValueError(
+                f"y contains previously unseen labels: {unseen.tolist()}. The classes are "
+                f"{self.classes_.tolist()}."
+            )
         codes = np.zeros(labels.shape, dtype=self.dtype)
-        codes[there] = encoder.transform(labels[there])
+        codes[there] = np.searchsorted(self.classes_, values)[of_label]
         return codes[..., np.newaxis]
 
     def _combined_weight(self, y, sample_weight):
@@ -349,8 +355,20 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
                 "class_weight weighs samples, and with return_sequences=True a sample has many "
                 "classes: set class_weight=None, and weigh the samples with sample_weight."
             )
-        labels = self.classes_[y[:, 0].astype(np.intp)]
-        weight = compute_sample_weight(self.class_weight, labels).astype(self.dtype)
+        codes = y[:, 0].astype(np.intp)
+        if isinstance(self.class_weight, str):  # "balanced"
+            seen = codes if sample_weight is None else codes[sample_weight > 0]
+            counts = np.bincount(seen, minlength=len(self.classes_))
+            by_class = len(seen) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+        else:  # of all classes, whether or not they are among these samples
+            by_class = compute_class_weight(
+                self.class_weight, classes=self.classes_, y=self.classes_
+            )
+            if not (np.isfinite(by_class) & (by_class >= 0)).all():
+                raise ValueError(
+                    f"class_weight must be finite and not negative, got {self.class_weight}."
+                )
+        weight = by_class.astype(self.dtype)[codes]
         return weight if sample_weight is None else weight * sample_weight
 
     def _make_loss(self, y):

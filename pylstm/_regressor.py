@@ -1,13 +1,14 @@
 """The regressor: the losses of numbers, what is predicted under them, and how that is scored."""
 
 import numpy as np
+from scipy.special import xlogy
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import _check_sample_weight
 
 from . import core
 from ._base import BaseLSTM, documented
-from ._losses import Loss
 from ._validation import pad_targets
 
 _LOSSES = {
@@ -103,7 +104,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
 
     _parameter_constraints: dict = {  # noqa: RUF012 (scikit-learn's name and form)
         **BaseLSTM._parameter_constraints,
-        "loss": [StrOptions(set(_LOSSES)), Loss],
+        "loss": [StrOptions(set(_LOSSES)), *map(type, _LOSSES.values())],
     }
 
     def __init__(
@@ -256,7 +257,9 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         """
         output, state = self._predict_output(X, lengths, initial_state, return_state=return_state)
         output = self._in_dtype_of(X, output)
-        results = [self._results(output)]
+        with np.errstate(over="ignore"):  # of e^z; the check reports it
+            results = [self._results(output)]
+        self._refuse_infinite(results[0])
         if return_std:
             if not isinstance(self._loss, core.Gaussian):
                 raise ValueError(
@@ -286,7 +289,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         X, lengths = self._check_X(X, lengths)
         y = self._check_y(y, X, lengths, reset=False)
         if sample_weight is not None:
-            sample_weight = column_or_1d(sample_weight)
+            sample_weight = _check_sample_weight(sample_weight, X)
         return _point_score(self._loss, *self._by_step(lengths, y, output, sample_weight))
 
     def forecast(self, history, steps, **options):
@@ -313,13 +316,13 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         return forecast(self, history, steps, **options)
 
     def _make_loss(self, y):
-        return self.loss if isinstance(self.loss, Loss) else _LOSSES[self.loss]
+        return _LOSSES[self.loss] if isinstance(self.loss, str) else self.loss
 
     def _check_y(self, y, sequences, lengths, *, reset):
         return_sequences = self.return_sequences if reset else self._architecture.return_sequences
         dtype = self.dtype if reset else self._parameters.dtype
         if return_sequences:
-            y = pad_targets(y, sequences)
+            y = pad_targets(y, sequences, lengths)
         with np.errstate(over="ignore"):  # the check for infinity reports it
             y = check_array(
                 y,
@@ -369,20 +372,28 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
             log_likelihood = -0.5 * standardised**2 - np.log(sigma)
             return np.average(log_likelihood.mean(axis=1), weights=sample_weight)
         if isinstance(self._loss, core.Poisson):
-            from sklearn.metrics import d2_tweedie_score
-
-            mean = np.maximum(self._loss.prediction(output), np.finfo(output.dtype).tiny)
-            scores = [
-                d2_tweedie_score(*columns, sample_weight=sample_weight, power=1)
-                for columns in zip(y.T, mean.T, strict=True)
-            ]
-            return np.mean(scores)
+            mean = self._loss.prediction(output.astype(np.float64))
+            return _d2_poisson(y.astype(np.float64), mean, sample_weight)
         return _point_score(self._loss, y, output, sample_weight)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _d2_poisson(y, mean, sample_weight):
+    """D^2 of the Poisson deviance, the mean over targets; 0 where all counts are the same, as R^2."""
+    tiny = np.finfo(np.float64).tiny
+
+    def deviance(mean):
+        mean = np.maximum(mean, tiny)
+        by_sample = xlogy(y, y / mean) - y + mean
+        return np.average(by_sample, axis=0, weights=sample_weight)
+
+    of_constant = deviance(np.average(y, axis=0, weights=sample_weight))
+    varies = (y != y[0]).any(axis=0)
+    return np.mean(np.where(varies, 1 - deviance(mean) / np.maximum(of_constant, tiny), 0))
 
 
 def _point_score(loss, y, output, sample_weight):

@@ -50,6 +50,8 @@ def pad_ragged(X, lengths=None):
     ValueError
         If there are lengths in both, or the samples differ in their number of features.
     """
+    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
+        X = list(X)  # of equal lengths it would not become an array of three dimensions
     if not is_ragged(X):
         return X, lengths
     if lengths is not None:
@@ -69,7 +71,7 @@ def pad_ragged(X, lengths=None):
     return padded, lengths
 
 
-def pad_targets(y, sequences):
+def pad_targets(y, sequences, lengths=None):
     """A list of targets by time step, of different lengths, as one array; what is none as it is.
 
     Parameters
@@ -80,6 +82,9 @@ def pad_targets(y, sequences):
 
     sequences : ndarray of shape (n_samples, n_timesteps, n_features)
         The sequences they belong to.
+
+    lengths : ndarray of int of shape (n_samples,), default=None
+        Their time steps; None means all.
 
     Returns
     -------
@@ -95,15 +100,17 @@ def pad_targets(y, sequences):
     if not isinstance(y, (list, tuple)) and not is_array_of_arrays:
         return y
     y = [np.asarray(targets) for targets in y]
-    if len({targets.shape for targets in y}) == 1:
-        return np.stack(y)
-    fits = all(targets.ndim > 0 and len(targets) <= sequences.shape[1] for targets in y)
+    n_timesteps = sequences.shape[1]
+    is_padded = {targets.shape[:1] for targets in y} == {(n_timesteps,)}
+    if lengths is None or is_padded:
+        lengths = np.full(len(sequences), n_timesteps)
+    fits = [targets.shape[:1] for targets in y] == [(length,) for length in lengths]
     if not fits or len({targets.shape[1:] for targets in y}) > 1:
         raise ValueError(
             "y is a list of targets that do not fit together, or the sequences in X: each must be of "
             "shape (n_timesteps_of_sample,) or (n_timesteps_of_sample, n_targets)."
         )
-    shape = (len(y), sequences.shape[1], *y[0].shape[1:])
+    shape = (len(y), n_timesteps, *y[0].shape[1:])
     padded = np.zeros(shape, np.result_type(*y))
     for targets, row in zip(y, padded, strict=True):
         row[: len(targets)] = targets

@@ -599,7 +599,7 @@ def test_classifiers_raise():
 
 def test_stateful_models_raise():
     X, y = sliding_windows(SERIES, WINDOW, step=WINDOW)
-    model = lstm(stateful=True, shuffle=False).fit(X, y)
+    model = lstm(stateful=True, shuffle=False, batch_size=4).fit(X, y)
     with pytest.raises(ValueError, match="stateful=True forecasts from its states"):
         forecast(model, SERIES, 1)
 

@@ -848,7 +848,7 @@ def test_verbose_zero_shows_nothing(capsys):
 
 
 def test_docstring_gives_every_parameter_with_its_default():
-    documented = dict(re.findall(r"^    (\w+) : .*default=(.+)$", LSTMRegressor.__doc__, re.M))
+    documented = dict(re.findall(r"^(\w+) : .*default=(.+)$", LSTMRegressor.__doc__, re.M))
     defaults = LSTMRegressor().get_params()
     assert documented.keys() == defaults.keys()
     for name, default in defaults.items():
@@ -859,7 +859,7 @@ def test_docstring_lists_every_learned_attribute():
     regressor = model(early_stopping=True).fit(X, y)
     learned = {name for name in dir(regressor) if re.fullmatch(r"[a-z]\w*_", name)}
     section = LSTMRegressor.__doc__.split("Attributes\n")[1].split("See Also\n")[0]
-    documented = set(re.findall(r"^    (\w+) : ", section, re.M))
+    documented = set(re.findall(r"^(\w+) : ", section, re.M))
     assert documented == learned | {"feature_names_in_"}
 
 
