@@ -170,6 +170,8 @@ class Architecture:
         return sum(int(np.prod(shape)) for shape in parameter_shapes(self).values())
 
 
+_FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
+
 Forward = namedtuple("Forward", ["output", "hidden", "h_n", "c_n"])
 Forward.__doc__ = "What `forward` returns."
 
@@ -877,7 +879,7 @@ def train(
     True
     """
     _check_in_place("params", params)
-    if params.dtype not in (np.float32, np.float64):
+    if params.dtype not in _FLOATS:
         raise ValueError(f"params must be float32 or float64, got {params.dtype}.")
     params, X = _check_call(params, X, arch)
     lengths = _used_lengths(lengths, X)
@@ -933,7 +935,7 @@ def _check_params(params, arch):
     if not isinstance(arch, Architecture):
         raise TypeError(f"arch must be an Architecture, got {arch!r}.")
     params = np.ascontiguousarray(params)
-    if params.dtype not in (np.float32, np.float64):
+    if params.dtype not in _FLOATS:
         params = params.astype(_numeric("params", params))
     if not params.flags.aligned:
         params = params.copy()
@@ -985,6 +987,8 @@ def _used_lengths(lengths, X):
 
 def _check_states(first, second, X, arch, dtype):
     """Two optional arrays of states; the kernels take None for zeros."""
+    if first[1] is None and second[1] is None:
+        return None, None
     return tuple(
         None if states is None else _dense(name, states, arch._states_shape(len(X)), dtype)
         for name, states in (first, second)
@@ -1126,6 +1130,6 @@ def _check_shape(name, array, shape):
 
 def _float_dtype(dtype):
     dtype = np.dtype(dtype)
-    if dtype not in (np.float32, np.float64):
+    if dtype not in _FLOATS:
         raise ValueError(f"dtype must be float32 or float64, got {dtype}.")
     return dtype
