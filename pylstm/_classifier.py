@@ -9,7 +9,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight
 
 from . import core
-from ._base import BaseLSTM, documented
+from ._base import BaseLSTM
+from ._documentation import documented
 from ._validation import pad_targets
 
 

@@ -8,7 +8,8 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
 from . import core
-from ._base import BaseLSTM, documented
+from ._base import BaseLSTM
+from ._documentation import documented
 from ._validation import pad_targets
 
 _LOSSES = {
