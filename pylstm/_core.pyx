@@ -78,18 +78,22 @@ cdef inline vec tanh(vec x) noexcept nogil:
     return e / (e + 2)
 
 
-cdef inline void cell_forward(vec* z, const vec* c_prev, vec* c, vec* h) noexcept nogil:
-    """One time step of one tile: z (i, f, g, o) in, the gates' values in its place; c_t and h_t out."""
+cdef inline void cell_forward(vec* z, const vec* c_prev, vec* c) noexcept nogil:
+    """One time step of one tile: z (i, f, g, o) in, the gates' values in its place; c_t out."""
     cdef vec i = sigmoid(z[0])      # input gate
     cdef vec f = sigmoid(z[1])      # forget gate
     cdef vec g = tanh(z[2])         # candidate: the new memory
     cdef vec o = sigmoid(z[3])      # output gate
     c[0] = f * c_prev[0] + i * g
-    h[0] = o * tanh(c[0])
     z[0] = i
     z[1] = f
     z[2] = g
     z[3] = o
+
+
+cdef inline void hidden_forward(const vec* z, const vec* c, vec* h) noexcept nogil:
+    """And h_t: apart, for a chain of operations half as long lets the processor overlap more of them."""
+    h[0] = z[3] * tanh(c[0])
 
 
 cdef inline void cell_backward(
@@ -119,11 +123,18 @@ cdef inline void cell_backward(
 
 # The kernels below hold plain pointers to real; here they become pointers to registers.
 
-cdef inline void cell_forward_at(real* z, real* c_prev, real* c, real* h) noexcept nogil:
+cdef inline void cell_forward_at(real* z, real* c_prev, real* c) noexcept nogil:
     if real is float:
-        cell_forward(<vec_f*> z, <const vec_f*> c_prev, <vec_f*> c, <vec_f*> h)
+        cell_forward(<vec_f*> z, <const vec_f*> c_prev, <vec_f*> c)
     else:
-        cell_forward(<vec_d*> z, <const vec_d*> c_prev, <vec_d*> c, <vec_d*> h)
+        cell_forward(<vec_d*> z, <const vec_d*> c_prev, <vec_d*> c)
+
+
+cdef inline void hidden_forward_at(real* z, real* c, real* h) noexcept nogil:
+    if real is float:
+        hidden_forward(<const vec_f*> z, <const vec_f*> c, <vec_f*> h)
+    else:
+        hidden_forward(<const vec_d*> z, <const vec_d*> c, <vec_d*> h)
 
 
 cdef inline void cell_backward_at(
@@ -862,7 +873,10 @@ cdef void forward_step(
                     b + tile * 4 * L, 0, z + tile * z_tile, 4 * L)
         for s in range(n):                                      # samples of the block
             cell_forward_at(z + tile * z_tile + s * 4 * L, c + s * Hp + tile * L,
-                            c_next + s * Hp + tile * L, h_next + s * cell.h_row + tile * L)
+                            c_next + s * Hp + tile * L)
+        for s in range(n):
+            hidden_forward_at(z + tile * z_tile + s * 4 * L, c_next + s * Hp + tile * L,
+                              h_next + s * cell.h_row + tile * L)
 
 
 cdef void forward_cell(
