@@ -748,8 +748,11 @@ cdef void load_features(
             continue
         source = (batch.X + block.sample[s] * batch.sample_stride
                   + step_of(cell, step, block.length[s]) * batch.time_stride)
-        for feature in range(net.n_features):
-            x[s * cell.row + feature] = (<const real*> (source + feature * batch.feature_stride))[0]
+        if batch.feature_stride == sizeof(real) and net.n_features > 2:     # one call for all
+            memcpy(x + s * cell.row, source, net.n_features * sizeof(real))
+        else:
+            for feature in range(net.n_features):
+                x[s * cell.row + feature] = (<const real*> (source + feature * batch.feature_stride))[0]
 
 
 cdef inline void observe(
