@@ -746,7 +746,7 @@ class BaseLSTM(
             return y, output, weight
         n, n_timesteps = y.shape[:2]
         lengths = np.full(n, n_timesteps) if lengths is None else lengths
-        there = np.arange(n_timesteps) < lengths[:, np.newaxis]
+        there = core._is_step(lengths, n_timesteps)
         return y[there], output[there], None if weight is None else np.repeat(weight, lengths)
 
     # Using what was learned
@@ -785,9 +785,12 @@ class BaseLSTM(
     def _predict_output(self, X, lengths=None, initial_state=None, *, return_state=False):
         """Outputs of the network, (n_samples, n_outputs) or by time step, and the final states."""
         check_is_fitted(self)
-        X_checked, lengths = self._check_X(X, lengths)
+        return self._outputs(*self._check_X(X, lengths), initial_state, return_state=return_state)
+
+    def _outputs(self, sequences, lengths, initial_state=None, *, return_state=False):
+        """The same of sequences that are checked already."""
         output, state = self._run(
-            X_checked,
+            sequences,
             lengths,
             initial_state,
             core.effective_n_threads(self.n_jobs),

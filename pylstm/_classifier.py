@@ -6,7 +6,7 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import check_array, column_or_1d, compute_class_weight
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from . import core
 from ._base import BaseLSTM
@@ -292,8 +292,9 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         """
         from sklearn.metrics import accuracy_score
 
-        output, _ = self._predict_output(X, lengths)
+        check_is_fitted(self)
         X, lengths = self._check_X(X, lengths)
+        output, _ = self._outputs(X, lengths)
         y = self._labels(y, X, lengths, self._architecture.return_sequences)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
@@ -327,7 +328,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         labels = self._labels(y, sequences, lengths, return_sequences)
         there = np.ones(labels.shape, dtype=bool)
         if labels.ndim == 2 and lengths is not None:
-            there = np.arange(labels.shape[1]) < lengths[:, np.newaxis]
+            there = core._is_step(lengths, labels.shape[1])
         check_classification_targets(labels[there])
         if not hasattr(self, "classes_"):
             self.classes_ = np.unique(labels[there])

@@ -22,16 +22,7 @@ def forward(
     hidden: _Real | None,
     h_n: _Real | None,
     c_n: _Real | None,
-    n_threads: int,
-) -> None: ...
-def gate_activations(
-    params: _Real,
-    X: _Real,
-    dimensions: _Dimensions,
-    lengths: _Indices | None,
-    h0: _Real | None,
-    c0: _Real | None,
-    traces: _Real,
+    traces: _Real | None,
     n_threads: int,
 ) -> None: ...
 def backward(

@@ -1384,72 +1384,6 @@ cdef void export_hidden(
                     memset(target, 0, net.H * sizeof(real))
 
 
-cdef void save_final_states(
-    const Net* net, const Batch* batch, const Block* block, real* arena, real* h, real* c,
-) noexcept nogil:
-    """The states after each sample's last step, into [cell][n_states][H]."""
-    cdef const Cell* cell
-    cdef Py_ssize_t index
-    for index in range(net.n_cells):
-        cell = &net.cells[index]
-        save_states(net, h_at(net, cell, block.n_steps, arena), cell.h_row, batch.n_states, index,
-                    block, h)
-        save_states(net, c_at(net, cell, block.n_steps, arena), net.H_pad, batch.n_states, index,
-                    block, c)
-
-
-cdef void forward_task(
-    const Net* net, const real* packed, const Batch* batch, Py_ssize_t start,
-    real[:, :, ::1] output, real[:, :, ::1] hidden, real[:, :, ::1] h_n, real[:, :, ::1] c_n,
-    real* arena, Interrupt* interrupt,
-) noexcept nogil:
-    """One block of `forward`: what is asked for is copied out of the arena."""
-    cdef Block block
-    if interrupted(interrupt):
-        return
-    open_block(net, batch, start, &block)
-    forward_block(net, packed, batch, &block, arena)
-    export_outputs(net, &block, arena, output)
-    if hidden is not None:
-        export_hidden(net, &block, arena, hidden)
-    if h_n is not None:
-        save_final_states(net, batch, &block, arena, &h_n[0, 0, 0], &c_n[0, 0, 0])
-
-
-def forward(
-    const real[::1] params, const real[:, :, :] X, tuple dimensions, const int64_t[::1] order,
-    const int64_t[::1] lengths, const real[:, :, ::1] h0, const real[:, :, ::1] c0,
-    real[:, :, ::1] output, real[:, :, ::1] hidden, real[:, :, ::1] h_n, real[:, :, ::1] c_n,
-    int n_threads,
-):
-    """Fill output (n, S, K) and, unless None, hidden (n, T, D * H), h_n and c_n (n_cells, n, H).
-
-    `dimensions` as for `Plan`. order (n,), a permutation: how samples are put into blocks; lengths (n,);
-    h0, c0 (n_cells, n, H). All these may be None.
-    """
-    cdef Plan plan = Plan(dimensions, X.shape[1], sizeof(real), hidden is not None, False,
-                          lengths is not None)
-    cdef Net* net = &plan.net
-    cdef Batch batch = batch_of[real](X, order, lengths, h0, c0)
-    cdef Py_ssize_t n_blocks = n_blocks_of(net, batch.n), block
-    cdef Interrupt interrupt = no_interrupt()
-    n_threads = threads_for(net, batch.n, 1, n_blocks, n_threads)
-    plan.reserve(n_threads, 0, sizeof(real))
-    cdef real* packed = <real*> plan.packed
-    cdef real* arenas = <real*> plan.arenas
-    with nogil:
-        pack_parameters(net, &params[0], packed, False)
-        if n_threads == 1:                                      # a region costs 0.7 microseconds
-            for block in range(n_blocks):
-                forward_task(net, packed, &batch, block * net.block, output, hidden, h_n, c_n, arenas,
-                             &interrupt)
-        else:
-            for block in prange(n_blocks, num_threads=n_threads, schedule="dynamic"):
-                forward_task(net, packed, &batch, block * net.block, output, hidden, h_n, c_n,
-                             arenas + threadid() * net.arena_size, &interrupt)
-    raise_interrupt(&interrupt)
-
-
 cdef void export_gates(
     const Net* net, const Block* block, real* arena, real[:, :, :, :, ::1] traces,
 ) noexcept nogil:
@@ -1473,27 +1407,56 @@ cdef void export_gates(
                        h_at(net, cell, step + 1, arena) + s * cell.h_row, net.H * sizeof(real))
 
 
-cdef void gates_task(
+cdef void save_final_states(
+    const Net* net, const Batch* batch, const Block* block, real* arena, real* h, real* c,
+) noexcept nogil:
+    """The states after each sample's last step, into [cell][n_states][H]."""
+    cdef const Cell* cell
+    cdef Py_ssize_t index
+    for index in range(net.n_cells):
+        cell = &net.cells[index]
+        save_states(net, h_at(net, cell, block.n_steps, arena), cell.h_row, batch.n_states, index,
+                    block, h)
+        save_states(net, c_at(net, cell, block.n_steps, arena), net.H_pad, batch.n_states, index,
+                    block, c)
+
+
+cdef void forward_task(
     const Net* net, const real* packed, const Batch* batch, Py_ssize_t start,
+    real[:, :, ::1] output, real[:, :, ::1] hidden, real[:, :, ::1] h_n, real[:, :, ::1] c_n,
     real[:, :, :, :, ::1] traces, real* arena, Interrupt* interrupt,
 ) noexcept nogil:
-    """One block of `gate_activations`."""
+    """One block of `forward`: what is asked for is copied out of the arena."""
     cdef Block block
     if interrupted(interrupt):
         return
     open_block(net, batch, start, &block)
     forward_block(net, packed, batch, &block, arena)
-    export_gates(net, &block, arena, traces)
+    export_outputs(net, &block, arena, output)
+    if hidden is not None:
+        export_hidden(net, &block, arena, hidden)
+    if h_n is not None:
+        save_final_states(net, batch, &block, arena, &h_n[0, 0, 0], &c_n[0, 0, 0])
+    if traces is not None:
+        export_gates(net, &block, arena, traces)
 
 
-def gate_activations(
-    const real[::1] params, const real[:, :, :] X, tuple dimensions, const int64_t[::1] lengths,
-    const real[:, :, ::1] h0, const real[:, :, ::1] c0, real[:, :, :, :, ::1] traces, int n_threads,
+def forward(
+    const real[::1] params, const real[:, :, :] X, tuple dimensions, const int64_t[::1] order,
+    const int64_t[::1] lengths, const real[:, :, ::1] h0, const real[:, :, ::1] c0,
+    real[:, :, ::1] output, real[:, :, ::1] hidden, real[:, :, ::1] h_n, real[:, :, ::1] c_n,
+    real[:, :, :, :, ::1] traces, int n_threads,
 ):
-    """Fill traces (6, n_cells, n, T, H), zeros before: i, f, g, o, c and h at each time step."""
-    cdef Plan plan = Plan(dimensions, X.shape[1], sizeof(real), True, False, True)
+    """Fill output (n, S, K) and, unless they are None, the other arrays that it is given to fill.
+
+    These are hidden (n, T, D * H), h_n and c_n (n_cells, n, H), and traces (6, n_cells, n, T, H), zeros
+    before: i, f, g, o, c and h at each time step. `dimensions` as for `Plan`. order (n,), a permutation:
+    how samples are put into blocks; lengths (n,); h0, c0 (n_cells, n, H). All these may be None.
+    """
+    cdef Plan plan = Plan(dimensions, X.shape[1], sizeof(real),
+                          hidden is not None or traces is not None, False, lengths is not None)
     cdef Net* net = &plan.net
-    cdef Batch batch = batch_of[real](X, None, lengths, h0, c0)
+    cdef Batch batch = batch_of[real](X, order, lengths, h0, c0)
     cdef Py_ssize_t n_blocks = n_blocks_of(net, batch.n), block
     cdef Interrupt interrupt = no_interrupt()
     n_threads = threads_for(net, batch.n, 1, n_blocks, n_threads)
@@ -1502,9 +1465,14 @@ def gate_activations(
     cdef real* arenas = <real*> plan.arenas
     with nogil:
         pack_parameters(net, &params[0], packed, False)
-        for block in prange(n_blocks, num_threads=n_threads, schedule="dynamic"):
-            gates_task(net, packed, &batch, block * net.block, traces,
-                       arenas + threadid() * net.arena_size, &interrupt)
+        if n_threads == 1:                                      # a region costs 0.7 microseconds
+            for block in range(n_blocks):
+                forward_task(net, packed, &batch, block * net.block, output, hidden, h_n, c_n, traces,
+                             arenas, &interrupt)
+        else:
+            for block in prange(n_blocks, num_threads=n_threads, schedule="dynamic"):
+                forward_task(net, packed, &batch, block * net.block, output, hidden, h_n, c_n, traces,
+                             arenas + threadid() * net.arena_size, &interrupt)
     raise_interrupt(&interrupt)
 
 

@@ -16,6 +16,7 @@ class Loss:
     """
 
     _kind: ClassVar[int]  # the kernels' number of the loss
+    _restricts_targets: ClassVar[bool] = False  # whether `check_targets` has anything to check
 
     def n_outputs(self, n_targets):
         """Outputs that the network needs for so many targets."""
@@ -170,6 +171,7 @@ class Poisson(Loss):
     """
 
     _kind = 4
+    _restricts_targets = True
 
     def prediction(self, output):
         return np.exp(output)
@@ -234,6 +236,7 @@ class LogLoss(Loss):
 
     n_classes: int
     _kind = 6
+    _restricts_targets = True
 
     def __post_init__(self):
         if not isinstance(self.n_classes, Integral):

@@ -5,7 +5,7 @@ from scipy.special import xlogy
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from . import core
 from ._base import BaseLSTM
@@ -286,8 +286,9 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
             1 for predictions without error, 0 for those as good as a constant. The mean over
             targets, and over quantiles. With `return_sequences` all time steps count alike.
         """
-        output, _ = self._predict_output(X, lengths)
+        check_is_fitted(self)
         X, lengths = self._check_X(X, lengths)
+        output, _ = self._outputs(X, lengths)
         y = self._check_y(y, X, lengths, reset=False)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
@@ -348,7 +349,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
             self._has_target_axis = y.ndim == 3
         y = y.reshape(*y.shape[:2], -1)
         if lengths is not None:
-            there = np.arange(y.shape[1]) < lengths[:, np.newaxis]
+            there = core._is_step(lengths, y.shape[1])
             if not np.isfinite(y[there]).all():
                 raise ValueError("Input y contains NaN or infinity before the end of a sequence.")
             y = np.where(there[..., np.newaxis], y, 0)

@@ -145,10 +145,8 @@ def check_lengths(lengths, sequences, *, allow_nan=False):
     if lengths is None:
         return None
     wrong = np.isinf if allow_nan else lambda values: ~np.isfinite(values)
-    steps = np.arange(sequences.shape[1])
     for chunk in gen_batches(len(sequences), max(1, _CHUNK_SIZE // sequences[0].size)):
-        there = steps < lengths[chunk, np.newaxis]
-        if wrong(sequences[chunk][there]).any():
+        if wrong(sequences[chunk][core._is_step(lengths[chunk], sequences.shape[1])]).any():
             raise ValueError(
                 f"Input X contains {'infinity' if allow_nan else 'NaN or infinity'} before the end "
                 "of a sequence."

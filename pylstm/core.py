@@ -484,8 +484,9 @@ def _run_forward(params, X, arch, lengths, h0, c0, n_threads, hidden, h_n, c_n):
         # Blocks of samples of like length waste no steps.
         order = None if lengths is None else np.argsort(-lengths, kind="stable")
         kernels.forward(
-            params, X, arch._dimensions, order, lengths, h0, c0, output, hidden, h_n, c_n, n_threads
-        )
+            params, X, arch._dimensions, order, lengths, h0, c0,
+            output, hidden, h_n, c_n, None, n_threads,
+        )  # fmt: skip
     return arch._without_axis(output)
 
 
@@ -519,9 +520,11 @@ def gate_activations(params, X, arch, *, lengths=None, h0=None, c0=None, n_threa
     n_cells, n, H = arch._states_shape(len(X))
     traces = np.zeros((6, n_cells, n, X.shape[1], H), params.dtype)
     if n > 0:
-        kernels.gate_activations(
-            params, X, arch._dimensions, lengths, h0, c0, traces, effective_n_threads(n_threads)
-        )
+        output = np.empty(arch._output_shape(X, arch.n_outputs), params.dtype)
+        kernels.forward(
+            params, X, arch._dimensions, None, lengths, h0, c0,
+            output, None, None, None, traces, effective_n_threads(n_threads),
+        )  # fmt: skip
     return GateActivations(*traces)
 
 
@@ -977,6 +980,11 @@ def _check_lengths(lengths, X):
     return np.require(lengths, np.int64, ["C_CONTIGUOUS", "ALIGNED"])
 
 
+def _is_step(lengths, n_timesteps):
+    """What is a time step, and not padding: a mask of shape (len(lengths), n_timesteps)."""
+    return np.arange(n_timesteps) < lengths[:, np.newaxis]
+
+
 def _used_lengths(lengths, X):
     """The lengths that the kernels are to heed: None where all samples have all steps."""
     lengths = _check_lengths(lengths, X)
@@ -1017,10 +1025,9 @@ def _check_targets(y, sample_weight, X, arch, loss, lengths, dtype):
         )
     wanted = (*X.shape[:2], n_targets) if arch.return_sequences else (len(X), n_targets)
     y = _dense("y", y, wanted, dtype)
-    checked = y
-    if lengths is not None and arch.return_sequences:
-        checked = y[np.arange(X.shape[1]) < lengths[:, np.newaxis]]
-    loss.check_targets(checked)
+    if loss._restricts_targets:
+        padded = lengths is not None and arch.return_sequences
+        loss.check_targets(y[_is_step(lengths, X.shape[1])] if padded else y)
     y = y.reshape(arch._output_shape(X, n_targets))
     if sample_weight is None:
         return y, None

@@ -12,6 +12,7 @@ from sklearn.utils import check_array, gen_batches
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from . import core
 from ._validation import (
     as_sequences,
     check_lengths,
@@ -280,11 +281,6 @@ def _n_dims(X):
     return X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
 
 
-def _is_step(sequences, lengths):
-    """Return what is a time step, and not padding: a mask of shape (len(lengths), n_timesteps)."""
-    return np.arange(sequences.shape[1]) < lengths[:, np.newaxis]
-
-
 def _chunk_length(sequences, lengths):
     """Return how many sequences to scale at a time."""
     longest = max(lengths) if isinstance(sequences, list) else sequences.shape[1]
@@ -297,7 +293,7 @@ def _steps(sequences, lengths, chunk):
         return np.concatenate(sequences[chunk])
     if lengths is None:
         return sequences[chunk].reshape(-1, sequences.shape[2])
-    return sequences[chunk][_is_step(sequences, lengths[chunk])]
+    return sequences[chunk][core._is_step(lengths[chunk], sequences.shape[1])]
 
 
 def _keep_sequences_arrays(cls):
@@ -737,7 +733,7 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
                 for sequence, end in zip(sequences[chunk], ends, strict=True):
                     sequence[:] = rows[end - len(sequence) : end]
             else:
-                sequences[chunk][_is_step(sequences, lengths[chunk])] = rows
+                sequences[chunk][core._is_step(lengths[chunk], sequences.shape[1])] = rows
         return X
 
     def __sklearn_tags__(self):
