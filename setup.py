@@ -1,7 +1,7 @@
 """Extension modules of pylstm; everything else is declared in pyproject.toml.
 
 `pylstm/_core.pyx` is compiled once for the baseline of the platform and, on x86-64, once more for
-each instruction set worth having; `pylstm/_config.py` picks one at import. OpenMP is used if a
+each instruction set worth having; `pylstm/_dispatch.py` picks one at import. OpenMP is used if a
 small program with it compiles and links; without it the package works, on one thread.
 """
 

@@ -1,18 +1,24 @@
-"""pylstm: the LSTM for scikit-learn users."""
+"""pylstm: the LSTM for scikit-learn users.
+
+Public are the names in `__all__`, and the modules among them: `core` (arrays in, arrays out), `forecasting`,
+`inspection` (pictures), `training` (schedules, averages, callbacks) and `windows`. Everything that
+starts with an underscore may change without notice.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from . import core
-from ._config import show_config
+from ._dispatch import show_config
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from . import inspection, training
+    from . import forecasting, inspection, training, windows
     from ._classifier import LSTMClassifier
     from ._regressor import LSTMRegressor
+    from ._scaler import SequenceScaler
     from .forecasting import forecast
-    from .windows import SequenceScaler, sliding_windows
+    from .windows import sliding_windows
 
 __all__ = [
     "LSTMClassifier",
@@ -21,10 +27,12 @@ __all__ = [
     "__version__",
     "core",
     "forecast",
+    "forecasting",
     "inspection",
     "show_config",
     "sliding_windows",
     "training",
+    "windows",
 ]
 
 # What stands on scikit-learn comes with its first use: a program that only predicts through `core`
@@ -32,11 +40,13 @@ __all__ = [
 _ON_FIRST_USE = {
     "LSTMClassifier": "_classifier",
     "LSTMRegressor": "_regressor",
-    "SequenceScaler": "windows",
+    "SequenceScaler": "_scaler",
     "forecast": "forecasting",
+    "forecasting": "forecasting",
     "inspection": "inspection",
     "sliding_windows": "windows",
     "training": "training",
+    "windows": "windows",
 }
 
 

@@ -1,12 +1,10 @@
-"""What the estimators have in common: checks, weights, persistence, and the one training loop."""
+"""What the estimators have in common: parameters, checks, prediction, streaming, attributes."""
 
 import copy
-import warnings
 from abc import ABC, abstractmethod
 from collections import namedtuple
-from hashlib import blake2b
+from functools import partial
 from numbers import Integral, Real
-from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import (
@@ -16,7 +14,6 @@ from sklearn.base import (
     _fit_context,
     clone,
 )
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import (
@@ -25,11 +22,19 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
-from . import core
+from . import _unchecked, core
+from ._checks import check_states
+from ._fitting import LocalEpochs, Samples, TrainingLoop, Weights
+from ._lengths import is_step
 from ._persistence import VersionedStateMixin
-from ._progress import Progress
-from ._validation import as_sequences, check_lengths, pad_ragged, validate_sequences
-from .training import Averaging, Schedule, call_all, check_callbacks
+from ._validation import (
+    aligned,
+    as_sequences,
+    check_sequence_lengths,
+    pad_sequences,
+    validate_sequences,
+)
+from .training import Averaging, Schedule, check_callbacks
 
 # Each solver's optimiser, and the parameters of the estimator behind its keywords.
 _SOLVERS = {
@@ -49,21 +54,6 @@ _SCORED_AT_ONCE = 2**22
 States = namedtuple("States", ["h", "c"])
 States.__doc__ = """Hidden and cell states of all layers, of shape \
 (num_layers * num_directions, n_samples, hidden_size)."""
-
-LayerActivations = namedtuple(
-    "LayerActivations", ["input", "forget", "candidate", "output", "cell", "hidden"]
-)
-LayerActivations.__doc__ = "What `gate_activations` returns."
-
-
-class _Samples(NamedTuple):
-    """Checked samples; `rows` are those in use, so that a part of X needs no copy of it."""
-
-    X: np.ndarray  # (n_samples, n_timesteps, n_features)
-    lengths: np.ndarray | None  # (n_samples,)
-    y: np.ndarray  # (n_samples, n_targets), or (n_samples, n_timesteps, n_targets)
-    sample_weight: np.ndarray | None  # (n_samples,)
-    rows: np.ndarray  # indices of samples, none of zero weight
 
 
 class BaseLSTM(
@@ -203,7 +193,7 @@ class BaseLSTM(
         """Score of outputs (n, n_outputs) for targets (n, n_targets), the greater the better."""
 
     @abstractmethod
-    def _results(self, output):
+    def _to_predictions(self, output):
         """From the network's outputs, (..., n_outputs), to what users get for them."""
 
     # Fitting
@@ -275,8 +265,8 @@ class BaseLSTM(
             If the loss diverges, stops improving while worse than that of an output of 0, or is
             still improving after `max_iter` epochs.
         """
-        given = (X_val, y_val, sample_weight_val, lengths_val)
-        return self._fit(X, y, sample_weight, lengths, given)
+        held_out = (X_val, y_val, sample_weight_val, lengths_val)
+        return self._fit(X, y, sample_weight, lengths, held_out)
 
     def _fit(
         self,
@@ -284,12 +274,12 @@ class BaseLSTM(
         y,
         sample_weight,
         lengths,
-        given=(None,) * 4,
+        held_out=None,
         *,
         incremental=False,
         classes=None,
     ):
-        continuing = (incremental or self.warm_start) and hasattr(self, "_parameters")
+        continuing = (incremental or self.warm_start) and hasattr(self, "_weights")
         if incremental:
             if continuing:
                 self._validate_params()  # scikit-learn does so before the first call only
@@ -308,11 +298,10 @@ class BaseLSTM(
             model._check_same_network(train)
         else:
             model._initialize(train, check_random_state(self.random_state))
-        validation = model._check_validation_samples(*given)
+        validation = None if held_out is None else model._check_held_out(*held_out)
         if self.early_stopping and validation is None:
             train, validation = model._split(train)
-        model._set_optimizer()
-        model._run_epochs(train, validation, incremental=incremental)
+        model._train(train, validation, incremental=incremental)
         self._adopt(model)
         return self
 
@@ -338,13 +327,7 @@ class BaseLSTM(
     def _copy_to_continue(self):
         """A copy with weights, optimiser and random stream of its own."""
         model = copy.copy(self)
-        for name in (
-            "_parameters",
-            "_moving_parameters",
-            "_average",
-            "_optimizer",
-            "_random_state",
-        ):
+        for name in ("_weights", "_optimizer", "_random_state"):
             setattr(model, name, copy.deepcopy(getattr(self, name)))
         return model
 
@@ -357,7 +340,7 @@ class BaseLSTM(
 
     def _check_X(self, X, lengths=None, *, reset=False):
         """X as a validated view of sequences in the dtype of the network, and their lengths."""
-        X, lengths = pad_ragged(X, lengths)
+        X, lengths = pad_sequences(X, lengths)
         dtype = self.dtype if reset else self._parameters.dtype
         missing = self.missing == "mask" if reset else self._architecture.mask_missing
         finite = "allow-nan" if missing else True
@@ -369,8 +352,8 @@ class BaseLSTM(
                 dtype=dtype,
                 ensure_all_finite=finite if lengths is None else False,
             )
-        sequences = as_sequences(X, self.n_timesteps)
-        lengths = check_lengths(lengths, sequences, allow_nan=missing)
+        sequences = as_sequences(aligned(X), self.n_timesteps)
+        lengths = check_sequence_lengths(lengths, sequences, allow_nan=missing)
         n_timesteps = sequences.shape[1]
         if reset:
             self.n_timesteps_ = n_timesteps if lengths is None else None
@@ -389,11 +372,17 @@ class BaseLSTM(
                 "is None."
             )
         sequences, lengths = self._check_X(X, lengths, reset=reset)
-        y = self._check_y(y, sequences, lengths, reset=reset)
+        y = aligned(self._check_y(y, sequences, lengths, reset=reset))
         check_consistent_length(sequences, y)
+        loss = self._make_loss(y)
+        if loss._restricts_targets:
+            padded = lengths is not None and self.return_sequences
+            loss.check_targets(y[is_step(lengths, y.shape[1])] if padded else y)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                sample_weight, sequences, dtype=sequences.dtype, ensure_non_negative=True
+            sample_weight = aligned(
+                _check_sample_weight(
+                    sample_weight, sequences, dtype=sequences.dtype, ensure_non_negative=True
+                )
             )
         sample_weight = self._combined_weight(y, sample_weight)
         if sample_weight is None:
@@ -405,13 +394,13 @@ class BaseLSTM(
                 f"All {len(y)} sample weights are zero: sample_weight must contain at least one "
                 "non-zero number."
             )
-        return _Samples(sequences, lengths, y, sample_weight, rows)
+        return Samples(sequences, lengths, y, sample_weight, rows)
 
     def _combined_weight(self, y, sample_weight):
         """The samples' weights together with those that the estimator gives them."""
         return sample_weight
 
-    def _check_validation_samples(self, X_val, y_val, sample_weight_val, lengths_val):
+    def _check_held_out(self, X_val, y_val, sample_weight_val, lengths_val):
         """The samples to validate on that the caller gave, if any."""
         if X_val is None and y_val is None:
             for name, value in (
@@ -491,20 +480,15 @@ class BaseLSTM(
         )
         # Own streams: every later call continues the shuffling and validates on the same samples.
         seeds = random_state.randint(np.iinfo(np.int32).max, size=3).tolist()
-        self._parameters = core.init_parameters(
-            self._architecture, dtype=self.dtype, random_state=seeds[0]
+        self._weights = Weights(
+            core.init_parameters(self._architecture, dtype=self.dtype, random_state=seeds[0])
         )
-        self._moving_parameters = None
-        self._average = None
         self._split_seed = seeds[1]
         self._random_state = np.random.RandomState(seeds[2])
-        self.n_outputs_ = self._n_outputs()
+        self.n_outputs_ = self._n_targets
         self.loss_curve_ = []
         self.validation_scores_ = None
         self.t_ = 0
-
-    def _n_outputs(self):
-        return self._n_targets
 
     def _strata(self, samples):
         """What the samples held out shall have in the same proportions as all; None for nothing."""
@@ -524,178 +508,16 @@ class BaseLSTM(
                 len(self._parameters), self._parameters.dtype, **settings
             )
 
-    def _run_epochs(self, train, validation, *, incremental):
+    def _train(self, train, validation, *, incremental):
         """Train for one epoch if `incremental`, else until convergence or for `max_iter` epochs."""
-        n_epochs = 1 if incremental else self.max_iter
         n_threads = core.effective_n_threads(self.n_jobs)
-        callbacks = check_callbacks(self.callbacks)
-        n_samples = len(train.rows)
-        if n_samples <= self.batch_size and not self.stateful:
-            train = _merge_equal_samples(train)
-        self.loss_curve_ = [*self.loss_curve_]
-        self.validation_scores_ = None if validation is None else [*(self.validation_scores_ or [])]
-        self.n_iter_ = len(self.loss_curve_)
+        self._set_optimizer()
         self._carries_state = bool(self.stateful)
-        if self._carries_state and 1 < n_samples <= self.batch_size:
-            raise ValueError(
-                f"stateful=True with batch_size={self.batch_size} trains {n_samples} windows side by "
-                "side, each from states of zero: nothing would be carried. Lower batch_size, the number "
-                "of stretches into which the series is cut."
-            )
-        self._set_averaging()
-        # Schedules and callbacks see the epochs of this fit, or those of all calls to partial_fit.
-        first = 0 if incremental else self.n_iter_
-        evals_log = {"loss": self.loss_curve_[first:]}
+        score = None
         if validation is not None:
-            evals_log["validation_score"] = []
-        figures = [-loss for loss in evals_log["loss"]]
-
-        # The figure to increase is the validation score, or the negated training loss.
-        best = -np.inf
-        if validation is not None and self.loss_curve_:
-            best = self._score_samples(validation, n_threads)
-        best_weights = last_weights = self._copy_weights()
-        n_stalled = 0
-        asked_for = incremental or self.n_iter_no_change == np.inf
-        outcome = "all epochs asked for" if asked_for else "unfinished"
-        call_all(callbacks, "before_training", self)
-        try:
-            with Progress(n_epochs, self.verbose) as progress:
-                for _ in range(n_epochs):
-                    epoch = self.n_iter_ - first
-                    if call_all(callbacks, "before_iteration", self, epoch, evals_log):
-                        outcome = "stopped"
-                        break
-                    loss = self._train_epoch(
-                        train, n_threads, epoch, max(self.max_iter, epoch + 1), figures
-                    )
-                    if not np.isfinite(loss):
-                        outcome = "diverged"
-                        break
-                    score = None
-                    if validation is not None:
-                        score = self._score_samples(validation, n_threads)
-                    last_weights = self._copy_weights()
-                    self.loss_curve_.append(loss)
-                    evals_log["loss"].append(loss)
-                    if validation is not None:
-                        self.validation_scores_.append(score)
-                        evals_log["validation_score"].append(score)
-                    self.n_iter_ += 1
-                    self.t_ += n_samples
-                    progress.update(loss, score)
-
-                    figure = -loss if validation is None else score
-                    figures.append(figure)
-                    n_stalled = 0 if figure >= best + self.tol else n_stalled + 1
-                    if figure > best:
-                        best, best_weights = figure, last_weights
-                    if call_all(callbacks, "after_iteration", self, epoch, evals_log):
-                        outcome = "stopped"
-                        break
-                    if n_stalled >= self.n_iter_no_change:
-                        outcome = "converged"
-                        break
-        except KeyboardInterrupt:
-            outcome = "interrupted"
-
-        if (
-            outcome == "converged"
-            and validation is None
-            and self.loss_curve_[-1] > self._loss_of_zero_output(train) + self.tol
-        ):
-            outcome = "useless"
-        keep_best = validation is not None or outcome in ("diverged", "useless")
-        self._restore_weights(best_weights if keep_best else last_weights)
-        if outcome == "diverged":
-            self._set_optimizer(renew=True)  # its moments are of the steps that led astray
-        self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else np.nan
-        self.best_loss_ = min(self.loss_curve_, default=np.inf) if validation is None else None
-        self.best_validation_score_ = None if validation is None else best
-        call_all(callbacks, "after_training", self)
-        self._warn_of(outcome)
-
-    def _set_averaging(self):
-        """Two sets of weights where `averaging` asks for it: the average is in use, the others move."""
-        if self.averaging is None:
-            if self._moving_parameters is not None:
-                self._parameters = self._moving_parameters
-            self._moving_parameters = self._average = None
-            return
-        if self._moving_parameters is None:
-            self._moving_parameters = self._parameters.copy()
-        if self._average is None or self._average.settings != self.averaging:
-            self._average = self.averaging.begin(self._moving_parameters)
-
-    def _copy_weights(self):
-        return copy.deepcopy((self._parameters, self._moving_parameters, self._average))
-
-    def _restore_weights(self, weights):
-        self._parameters, self._moving_parameters, self._average = weights
-
-    def _train_epoch(self, train, n_threads, epoch, n_epochs, figures):
-        """Mean loss of one pass over the samples, in which weights and optimiser are updated."""
-        order = train.rows
-        if self.stateful:
-            order = _parallel_streams(order, self.batch_size)
-        elif self.shuffle and len(order) > self.batch_size:
-            order = self._random_state.permutation(order)
-        n_updates = -(-len(order) // self.batch_size)
-        if self.learning_rate == "constant":
-            self._optimizer.learning_rate = self.learning_rate_init
-        else:
-            self._optimizer.learning_rate = self.learning_rate.rates(
-                self.learning_rate_init, n_updates, epoch, n_epochs, figures
-            )
-        seed = 0
-        if self.dropout > 0 or self.recurrent_dropout > 0:
-            seed = int(self._random_state.randint(np.iinfo(np.int32).max))
-        moving = self._parameters if self._average is None else self._moving_parameters
-        loss = core.train(
-            moving,
-            train.X,
-            train.y,
-            self._architecture,
-            self._optimizer,
-            order=order,
-            batch_size=self.batch_size,
-            loss=self._loss,
-            sample_weight=train.sample_weight,
-            lengths=train.lengths,
-            alpha=0.0 if self.solver == "adamw" else self.alpha,
-            max_grad_norm=self.max_grad_norm,
-            max_grad_value=self.max_grad_value,
-            dropout=self.dropout,
-            recurrent_dropout=self.recurrent_dropout,
-            seed=seed,
-            stateful=self.stateful,
-            average=None if self._average is None else self._average.for_pass(n_updates),
-            n_threads=n_threads,
-        )
-        if self._average is not None:
-            self._average.after_epoch(moving, epoch, n_epochs)
-            averaged = self._average.parameters
-            self._parameters = (moving if averaged is None else averaged).copy()
-        return loss
-
-    def _warn_of(self, outcome):
-        """Tell the user what the end of the training asks for, if anything."""
-        messages = {
-            "interrupted": f"Training was interrupted after {self.n_iter_} epochs. The weights of "
-            f"the {'best' if self.early_stopping else 'last'} finished epoch are kept.",
-            "diverged": f"Training diverged in epoch {self.n_iter_ + 1}: the loss or its gradient "
-            f"was not finite. The best weights so far are kept. {self._advice()}",
-            "useless": f"Training stopped improving at a loss of {self.loss_:.4g}, worse than that "
-            "of an output of 0 for every sample. The weights of the best epoch are kept. "
-            + self._advice(),
-            "unfinished": f"Training reached max_iter={self.max_iter} epochs before the "
-            f"{'validation score' if self.early_stopping else 'loss'} stopped improving by "
-            f"tol={self.tol} in {self.n_iter_no_change} epochs. Raise max_iter or tol, or let "
-            "early_stopping decide on held-out samples.",
-        }
-        if outcome in messages:
-            category = UserWarning if outcome == "interrupted" else ConvergenceWarning
-            warnings.warn(messages[outcome], category, stacklevel=6)  # at the caller of fit
+            score = partial(self._score_samples, validation, n_threads)
+        epochs = LocalEpochs(self, train, n_threads)
+        TrainingLoop(self, epochs, score, incremental=incremental).run()
 
     def _advice(self):
         return (
@@ -704,40 +526,21 @@ class BaseLSTM(
             "SequenceScaler, TransformedTargetRegressor)."
         )
 
-    def _loss_of_zero_output(self, samples):
-        """Mean loss if the network's output were zero for every sample: that of zero weights."""
-        n_steps = samples.X.shape[1] if self._architecture.return_sequences else 1
-        arch = core.Architecture(
-            1, 1, 1, self._architecture.n_outputs, return_sequences=self.return_sequences
-        )
-        rows = samples.rows
-        loss, _ = core.loss_and_gradient(
-            np.zeros(core.n_parameters(arch), samples.y.dtype),
-            np.broadcast_to(np.zeros(1, samples.y.dtype), (len(rows), n_steps, 1)),
-            samples.y[rows],
-            arch,
-            loss=self._loss,
-            sample_weight=_take(samples.sample_weight, rows),
-            lengths=_take(samples.lengths, rows) if self.return_sequences else None,
-        )
-        return loss
-
     def _score_samples(self, samples, n_threads):
         """Validation score of the present weights; nan if an output is not finite."""
-        rows = samples.rows
+        X, lengths, y, weight, rows = samples
         outputs = []
         state = None
-        chunk_size = max(1, _SCORED_AT_ONCE // samples.X[0].size)
+        chunk_size = max(1, _SCORED_AT_ONCE // X[0].size)
         for chunk in gen_batches(len(rows), chunk_size):
-            output, state = self._run(
-                samples.X[rows[chunk]], _take(samples.lengths, rows[chunk]), state, n_threads
-            )
+            here = rows[chunk]
+            output, state = self._run_network(X[here], _rows_of(lengths, here), state, n_threads)
             outputs.append(output)
         output = np.concatenate(outputs)
         if not np.isfinite(output).all():
             return np.nan
-        lengths, weight = _take(samples.lengths, rows), _take(samples.sample_weight, rows)
-        y, output, weight = self._by_step(lengths, samples.y[rows], output, weight)
+        lengths, weight = _rows_of(lengths, rows), _rows_of(weight, rows)
+        y, output, weight = self._by_step(lengths, y[rows], output, weight)
         return float(self._validation_score(y, output, weight))
 
     def _by_step(self, lengths, y, output, weight):
@@ -746,16 +549,21 @@ class BaseLSTM(
             return y, output, weight
         n, n_timesteps = y.shape[:2]
         lengths = np.full(n, n_timesteps) if lengths is None else lengths
-        there = core._is_step(lengths, n_timesteps)
-        return y[there], output[there], None if weight is None else np.repeat(weight, lengths)
+        steps = is_step(lengths, n_timesteps)
+        return y[steps], output[steps], None if weight is None else np.repeat(weight, lengths)
 
     # Using what was learned
 
-    def _run(self, X, lengths, state, n_threads, *, return_state=False):
+    @property
+    def _parameters(self):
+        """The flat vector of the weights in use."""
+        return self._weights.parameters
+
+    def _run_network(self, X, lengths, state, n_threads, *, return_state=False):
         """Outputs of the network, and the states to go on from (None where nobody does)."""
         h, c = (None, None) if state is None else state
         if not self._carries_state:
-            result = core.predict(
+            result = _unchecked.predict(
                 self._parameters,
                 X,
                 self._architecture,
@@ -769,7 +577,7 @@ class BaseLSTM(
         # consecutive windows of one series, each from the states that the one before has left
         outputs = []
         for window in range(len(X)):
-            output, h, c = core.predict(
+            output, h, c = _unchecked.predict(
                 self._parameters,
                 X[window : window + 1],
                 self._architecture,
@@ -782,22 +590,24 @@ class BaseLSTM(
             outputs.append(output)
         return np.concatenate(outputs), States(h, c)
 
-    def _predict_output(self, X, lengths=None, initial_state=None, *, return_state=False):
-        """Outputs of the network, (n_samples, n_outputs) or by time step, and the final states."""
-        check_is_fitted(self)
-        return self._outputs(*self._check_X(X, lengths), initial_state, return_state=return_state)
-
-    def _outputs(self, sequences, lengths, initial_state=None, *, return_state=False):
-        """The same of sequences that are checked already."""
-        output, state = self._run(
-            sequences,
-            lengths,
-            initial_state,
-            core.effective_n_threads(self.n_jobs),
-            return_state=return_state,
+    def _finite_output(self, sequences, lengths, state=None, *, return_state=False):
+        """Outputs of the network for checked sequences, all finite, and the final states."""
+        if state is not None:
+            h, c = state
+            n_states = 1 if self._carries_state else len(sequences)
+            shape = self._architecture._states_shape(n_states)
+            state = check_states(("h0", h), ("c0", c), shape, self._parameters.dtype)
+        n_threads = core.effective_n_threads(self.n_jobs)
+        output, state = self._run_network(
+            sequences, lengths, state, n_threads, return_state=return_state
         )
         self._refuse_infinite(output)
         return output, state
+
+    def _network_output(self, X, lengths=None, state=None, *, return_state=False):
+        """The same for what users pass."""
+        check_is_fitted(self)
+        return self._finite_output(*self._check_X(X, lengths), state, return_state=return_state)
 
     def _refuse_infinite(self, predictions):
         finite = np.isfinite(predictions)
@@ -822,7 +632,7 @@ class BaseLSTM(
         state = None
         for window in range(len(X) - 1):
             here = slice(window, window + 1)
-            _, state = self._run(X[here], _take(lengths, here), state, 1)
+            _, state = self._run_network(X[here], _rows_of(lengths, here), state, 1)
             h[:, window + 1], c[:, window + 1] = state.h[:, 0], state.c[:, 0]
         return h, c
 
@@ -889,11 +699,11 @@ class BaseLSTM(
             If `X` has another shape than in `fit` or is not finite.
         """
         check_is_fitted(self)
-        X_checked, lengths = self._check_X(X, lengths)
-        h, c = self._states_before(X_checked, lengths)
-        _, h_n, _ = core.predict(
+        sequences, lengths = self._check_X(X, lengths)
+        h, c = self._states_before(sequences, lengths)
+        _, h_n, _ = _unchecked.predict(
             self._parameters,
-            X_checked,
+            sequences,
             self._architecture,
             lengths=lengths,
             h0=h,
@@ -902,7 +712,7 @@ class BaseLSTM(
             n_threads=core.effective_n_threads(self.n_jobs),
         )
         top = h_n[-self._architecture.num_directions :]  # (directions, n_samples, hidden_size)
-        return self._in_dtype_of(X, top.transpose(1, 0, 2).reshape(len(X_checked), -1))
+        return self._in_dtype_of(X, top.transpose(1, 0, 2).reshape(len(sequences), -1))
 
     @property
     def _n_features_out(self):
@@ -928,7 +738,7 @@ class BaseLSTM(
 
         Returns
         -------
-        activations : LayerActivations
+        activations : pylstm.core.GateActivations
             A named tuple of arrays (n_samples, n_timesteps, hidden_size): `input` gate, `forget`
             gate, `candidate` (the new memory), `output` gate, `cell` state and `hidden` state after
             the step. Zeros after a sample's end.
@@ -958,11 +768,11 @@ class BaseLSTM(
                 f"direction must be one of {directions}, got {direction!r}: only a bidirectional "
                 "network has a reverse direction."
             )
-        X, lengths = self._check_X(X, lengths)
-        h, c = self._states_before(X, lengths)
-        activations = core.gate_activations(
+        sequences, lengths = self._check_X(X, lengths)
+        h, c = self._states_before(sequences, lengths)
+        traces = _unchecked.gate_activations(
             self._parameters,
-            X,
+            sequences,
             arch,
             lengths=lengths,
             h0=h,
@@ -970,14 +780,14 @@ class BaseLSTM(
             n_threads=core.effective_n_threads(self.n_jobs),
         )
         cell = layer % arch.num_layers * arch.num_directions + directions.index(direction)
-        return LayerActivations(*(trace[cell] for trace in activations))
+        return core.GateActivations(*traces[:, cell])
 
     def stream(self):
         """A predictor that takes one time step at a time, in microseconds.
 
         Returns
         -------
-        stream : Stream
+        stream : PredictionStream
             Its `step(x)` takes the features of a time step, of shape (n_features,), and returns
             what the network makes of the sequence so far, in the network's dtype: after the last
             step, the very bits of `predict` (of `predict_proba` for a classifier) for the whole
@@ -993,7 +803,7 @@ class BaseLSTM(
             If the network is bidirectional.
         """
         check_is_fitted(self)
-        return Stream(self._parameters, self._architecture, self._results)
+        return PredictionStream(self._parameters, self._architecture, self._to_predictions)
 
     def _named_parameters(self):
         check_is_fitted(self)
@@ -1039,19 +849,19 @@ class BaseLSTM(
         return tags
 
 
-class Stream(core.Stream):
+class PredictionStream(core.Stream):
     """What `BaseLSTM.stream` returns: `pylstm.core.Stream`, its outputs turned into predictions."""
 
-    def __init__(self, params, arch, results):
+    def __init__(self, params, arch, to_predictions):
         super().__init__(params, arch)
-        self._results = results
+        self._to_predictions = to_predictions
 
     def step(self, x):
         """Take the next time step; see `BaseLSTM.stream`."""
-        return self._results(super().step(x)[np.newaxis])[0]
+        return self._to_predictions(super().step(x)[np.newaxis])[0]
 
 
-def _take(array, rows):
+def _rows_of(array, rows):
     return None if array is None else array[rows]
 
 
@@ -1063,40 +873,3 @@ def _large_enough(validation):
             "score it. Increase validation_fraction, or pass more samples."
         )
     return validation
-
-
-def _parallel_streams(rows, n_streams):
-    """An order in which batches of `n_streams` consecutive windows each continue the batch before.
-
-    The rows, consecutive windows of a series, are parted into as many stretches; the first batch
-    has the first windows of all stretches, the second the second ones, and so on. The longer
-    stretches come first, so that the last batch may be smaller.
-    """
-    n_streams = min(n_streams, len(rows))
-    stretches = np.array_split(rows, n_streams)
-    return np.array(
-        [stretch[k] for k in range(len(stretches[0])) for stretch in stretches if k < len(stretch)]
-    )
-
-
-def _merge_equal_samples(samples):
-    """Samples that make one batch: equal ones merged, their weights added, in an order of content.
-
-    The loss of the whole batch stays what it is, while its rounding no longer depends on the order
-    of the samples, nor on whether a sample is given twice or with twice the weight.
-    """
-    X, lengths, y, weight, rows = samples
-
-    def content(row):  # a digest: nothing of the size of X is made
-        length = X.shape[1] if lengths is None else lengths[row]
-        targets = y[row, :length] if y.ndim == 3 else y[row]
-        return blake2b(X[row, :length].tobytes() + targets.tobytes(), digest_size=16).digest()
-
-    _, first, group = np.unique(
-        [content(row) for row in rows], return_index=True, return_inverse=True
-    )
-    merged_weight = np.zeros(len(X), X.dtype)
-    merged_weight[rows[first]] = np.bincount(
-        group, weights=None if weight is None else weight[rows]
-    )
-    return _Samples(X, lengths, y, merged_weight, rows[first])

@@ -11,6 +11,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from . import core
 from ._base import BaseLSTM
 from ._documentation import documented
+from ._lengths import is_step
 from ._validation import pad_targets
 
 
@@ -237,7 +238,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         TypeError, ValueError
             If `X` has another shape than in `fit` or is not finite.
         """
-        output, state = self._predict_output(X, lengths, initial_state, return_state=return_state)
+        output, state = self._network_output(X, lengths, initial_state, return_state=return_state)
         y = self.classes_[output.argmax(axis=-1)]
         return (y, state) if return_state else y
 
@@ -258,8 +259,8 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         state : States
             Only with `return_state`.
         """
-        output, state = self._predict_output(X, lengths, initial_state, return_state=return_state)
-        p = self._results(self._in_dtype_of(X, output))
+        output, state = self._network_output(X, lengths, initial_state, return_state=return_state)
+        p = self._to_predictions(self._in_dtype_of(X, output))
         return (p, state) if return_state else p
 
     def predict_log_proba(self, X, *, lengths=None):
@@ -274,7 +275,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         -------
         log_p : ndarray shaped as of `predict_proba`
         """
-        output, _ = self._predict_output(X, lengths)
+        output, _ = self._network_output(X, lengths)
         return log_softmax(self._in_dtype_of(X, output), axis=-1)
 
     def score(self, X, y, sample_weight=None, *, lengths=None):
@@ -294,7 +295,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
 
         check_is_fitted(self)
         X, lengths = self._check_X(X, lengths)
-        output, _ = self._outputs(X, lengths)
+        output, _ = self._finite_output(X, lengths)
         y = self._labels(y, X, lengths, self._architecture.return_sequences)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
@@ -326,19 +327,19 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
     def _check_y(self, y, sequences, lengths, *, reset):
         return_sequences = self.return_sequences if reset else self._architecture.return_sequences
         labels = self._labels(y, sequences, lengths, return_sequences)
-        there = np.ones(labels.shape, dtype=bool)
+        used = np.ones(labels.shape, dtype=bool)
         if labels.ndim == 2 and lengths is not None:
-            there = core._is_step(lengths, labels.shape[1])
-        check_classification_targets(labels[there])
+            used = is_step(lengths, labels.shape[1])
+        check_classification_targets(labels[used])
         if not hasattr(self, "classes_"):
-            self.classes_ = np.unique(labels[there])
+            self.classes_ = np.unique(labels[used])
             if len(self.classes_) < 2:
                 raise ValueError(
                     f"{type(self).__name__} needs samples of at least 2 classes, got 1 class: "
                     f"{self.classes_[0]!r}."
                 )
         # LabelEncoder would cast labels to the dtype of the classes, and so cut off longer strings.
-        values, of_label = np.unique(labels[there], return_inverse=True)
+        values, of_label = np.unique(labels[used], return_inverse=True)
         unseen = values[~np.isin(values, self.classes_)]
         if len(unseen):
             raise ValueError(
@@ -346,7 +347,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
                 f"{self.classes_.tolist()}."
             )
         codes = np.zeros(labels.shape, dtype=self.dtype)
-        codes[there] = np.searchsorted(self.classes_, values)[of_label]
+        codes[used] = np.searchsorted(self.classes_, values)[of_label]
         return codes[..., np.newaxis]
 
     def _combined_weight(self, y, sample_weight):
@@ -376,13 +377,14 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
     def _make_loss(self, y):
         return core.LogLoss(len(self.classes_))
 
-    def _n_outputs(self):
-        return len(self.classes_)
+    def _initialize(self, samples, random_state):
+        super()._initialize(samples, random_state)
+        self.n_outputs_ = len(self.classes_)
 
     def _strata(self, samples):
         return None if self.return_sequences else samples.y[samples.rows, 0]
 
-    def _results(self, output):
+    def _to_predictions(self, output):
         return self._loss.prediction(output)
 
     def _validation_score(self, y, output, sample_weight):

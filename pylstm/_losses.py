@@ -6,6 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from ._checks import require
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -86,10 +88,8 @@ class Huber(Loss):
     _kind = 2
 
     def __post_init__(self):
-        if not isinstance(self.delta, Real) or isinstance(self.delta, bool):
-            raise TypeError(f"delta must be a number, got {self.delta!r}.")
-        if not 0 < self.delta < np.inf:
-            raise ValueError(f"delta must be positive and finite, got {self.delta}.")
+        wanted = "a number, positive and finite"
+        require("delta", self.delta, Real, wanted, lambda v: 0 < v < np.inf)
 
     @property
     def _settings(self):
@@ -127,12 +127,10 @@ class Quantile(Loss):
 
     def __post_init__(self):
         quantiles = self._tuple
-        if not all(isinstance(q, Real) and not isinstance(q, bool) for q in quantiles):
-            raise TypeError(f"quantiles must be numbers, got {self.quantiles!r}.")
-        if not quantiles or not all(0 < q < 1 for q in quantiles):
-            raise ValueError(
-                f"quantiles must be numbers between 0 and 1, at least one, got {self.quantiles!r}."
-            )
+        for q in quantiles:
+            require("Each of quantiles", q, Real, "a number between 0 and 1", lambda v: 0 < v < 1)
+        if not quantiles:
+            raise ValueError("quantiles must hold at least one number, got none.")
         if list(quantiles) != sorted(set(quantiles)):
             raise ValueError(f"quantiles must be in increasing order, got {self.quantiles!r}.")
         if not isinstance(self.quantiles, Real):
@@ -239,10 +237,7 @@ class LogLoss(Loss):
     _restricts_targets = True
 
     def __post_init__(self):
-        if not isinstance(self.n_classes, Integral):
-            raise TypeError(f"n_classes must be an integer, got {self.n_classes!r}.")
-        if self.n_classes < 2:
-            raise ValueError(f"n_classes must be at least 2, got {self.n_classes}.")
+        require("n_classes", self.n_classes, Integral, "an integer, at least 2", lambda v: v >= 2)
 
     def n_outputs(self, n_targets):
         """An output for each class; the class is the only target."""

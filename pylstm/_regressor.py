@@ -10,6 +10,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from . import core
 from ._base import BaseLSTM
 from ._documentation import documented
+from ._lengths import is_step
 from ._validation import pad_targets
 
 _LOSSES = {
@@ -256,10 +257,10 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
             If `X` has another shape than in `fit` or is not finite, a prediction is not finite, or
             there are no standard deviations.
         """
-        output, state = self._predict_output(X, lengths, initial_state, return_state=return_state)
+        output, state = self._network_output(X, lengths, initial_state, return_state=return_state)
         output = self._in_dtype_of(X, output)
         with np.errstate(over="ignore"):  # of e^z; the check reports it
-            results = [self._results(output)]
+            results = [self._to_predictions(output)]
         self._refuse_infinite(results[0])
         if return_std:
             if not isinstance(self._loss, core.Gaussian):
@@ -288,7 +289,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         """
         check_is_fitted(self)
         X, lengths = self._check_X(X, lengths)
-        output, _ = self._outputs(X, lengths)
+        output, _ = self._finite_output(X, lengths)
         y = self._check_y(y, X, lengths, reset=False)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
@@ -349,13 +350,13 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
             self._has_target_axis = y.ndim == 3
         y = y.reshape(*y.shape[:2], -1)
         if lengths is not None:
-            there = core._is_step(lengths, y.shape[1])
-            if not np.isfinite(y[there]).all():
+            steps = is_step(lengths, y.shape[1])
+            if not np.isfinite(y[steps]).all():
                 raise ValueError("Input y contains NaN or infinity before the end of a sequence.")
-            y = np.where(there[..., np.newaxis], y, 0)
+            y = np.where(steps[..., np.newaxis], y, 0)
         return np.ascontiguousarray(y)
 
-    def _results(self, output):
+    def _to_predictions(self, output):
         return self._of_targets(output, self._loss.prediction)
 
     def _of_targets(self, output, function):

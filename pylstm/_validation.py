@@ -1,22 +1,35 @@
-"""Input checks shared by the estimators and the transformers: X of two or of three dimensions."""
+"""Input checks that estimators, transformers and series share, on top of scikit-learn's."""
+
+from numbers import Integral
 
 import numpy as np
 from sklearn.utils import check_array, gen_batches
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import validate_data
 
-from . import core
+from ._lengths import check_lengths, is_step
+
+POSITIVE_INTEGER = Interval(Integral, 1, None, closed="left")
+
+# float64 first: scikit-learn converts every other dtype to the first of the list.
+SERIES_DTYPES = (np.float64, np.float32)
 
 # Values looked at at a time, so that no temporary array is of the size of X.
 _CHUNK_SIZE = 2**20
 
 
-def is_ragged(X):
-    """Whether X is a sequence of 2-D arrays that are not all of one length."""
+def is_list_of_sequences(X):
+    """Whether X holds sequences one by one: a list, tuple or object array of 2-D arrays or tables.
+
+    Nested lists count if they differ in length; of one length they are an array of three dimensions.
+    """
     if isinstance(X, np.ndarray):
         if X.dtype != object or X.ndim != 1:
             return False
     elif not isinstance(X, (list, tuple)):
         return False
+    if {getattr(sample, "ndim", None) for sample in X} == {2}:
+        return True
     shapes = [np.shape(sample) if _is_table(sample) else () for sample in X]
     return all(len(shape) == 2 for shape in shapes) and len({shape[0] for shape in shapes}) > 1
 
@@ -27,13 +40,21 @@ def _is_table(sample):
     )
 
 
-def pad_ragged(X, lengths=None):
-    """A sequence of 2-D arrays of different lengths as one array, and these lengths.
+def refuse_lengths_of_list(lengths):
+    """A list of sequences leaves nothing to say of their lengths."""
+    if lengths is not None:
+        raise ValueError(
+            "X is a list of sequences that have lengths of their own: do not pass lengths as well."
+        )
+
+
+def pad_sequences(X, lengths=None):
+    """A list of sequences as one array, and their lengths; what is no such list as it is.
 
     Parameters
     ----------
     X : array-like
-        Anything; what is not ragged is returned as it is.
+        Anything.
 
     lengths : array-like of int of shape (n_samples,), default=None
         Lengths given by the caller, which only an X that is an array can have.
@@ -44,20 +65,16 @@ def pad_ragged(X, lengths=None):
         The samples, with zeros behind their ends.
 
     lengths : ndarray of int of shape (n_samples,), or `lengths`
+        None if the sequences of the list are of one length.
 
     Raises
     ------
     ValueError
         If there are lengths in both, or the samples differ in their number of features.
     """
-    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
-        X = list(X)  # of equal lengths it would not become an array of three dimensions
-    if not is_ragged(X):
+    if not is_list_of_sequences(X):
         return X, lengths
-    if lengths is not None:
-        raise ValueError(
-            "X is a list of sequences that have lengths of their own: do not pass lengths as well."
-        )
+    refuse_lengths_of_list(lengths)
     X = [np.asarray(sample) for sample in X]
     n_features = {sample.shape[1] for sample in X}
     if len(n_features) > 1:
@@ -65,6 +82,8 @@ def pad_ragged(X, lengths=None):
             f"All sequences in X must have the same features, got {sorted(n_features)} of them."
         )
     lengths = np.array([len(sample) for sample in X])
+    if lengths.min() == lengths.max():
+        return np.array(X), None
     padded = np.zeros((len(X), lengths.max(), n_features.pop()), np.result_type(*X))
     for sample, target in zip(X, padded, strict=True):
         target[: len(sample)] = sample
@@ -117,7 +136,7 @@ def pad_targets(y, sequences, lengths=None):
     return padded
 
 
-def check_lengths(lengths, sequences, *, allow_nan=False):
+def check_sequence_lengths(lengths, sequences, *, allow_nan=False):
     """Lengths as int64, None for None; what the sequences hold up to them must be finite.
 
     Parameters
@@ -141,17 +160,22 @@ def check_lengths(lengths, sequences, *, allow_nan=False):
         If the lengths are no integers from 1 to n_timesteps, one for each sample, or a value is
         not finite.
     """
-    lengths = core._check_lengths(lengths, sequences)
+    lengths = check_lengths(lengths, sequences)
     if lengths is None:
         return None
     wrong = np.isinf if allow_nan else lambda values: ~np.isfinite(values)
     for chunk in gen_batches(len(sequences), max(1, _CHUNK_SIZE // sequences[0].size)):
-        if wrong(sequences[chunk][core._is_step(lengths[chunk], sequences.shape[1])]).any():
+        if wrong(sequences[chunk][is_step(lengths[chunk], sequences.shape[1])]).any():
             raise ValueError(
                 f"Input X contains {'infinity' if allow_nan else 'NaN or infinity'} before the end "
                 "of a sequence."
             )
     return lengths
+
+
+def aligned(X):
+    """X, or a copy of it whose numbers lie where the processor wants them."""
+    return X if X.flags.aligned else X.copy()
 
 
 def as_sequences(X, n_timesteps=None):
@@ -261,3 +285,20 @@ def validate_sequences(estimator, X, *, reset, **check_params):
     features = X if checked.ndim == 2 else checked[:, 0]
     validate_data(estimator, features, reset=reset, skip_check_array=True)
     return checked
+
+
+def check_horizon(horizon):
+    """Return `horizon` as an int or as a list of ints, none of them negative."""
+    if isinstance(horizon, Integral):
+        return int(horizon)
+    horizons = np.asarray(horizon)
+    if (
+        horizons.ndim != 1
+        or horizons.size == 0
+        or horizons.dtype.kind not in "iu"
+        or horizons.min() < 0
+    ):
+        raise ValueError(
+            f"horizon must be a non-negative int, or a list of non-negative ints; got {horizon!r}."
+        )
+    return horizons.tolist()

@@ -33,11 +33,23 @@ for bit, and a sample's output does not depend on the batch it is in.
 from collections import namedtuple
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 
-from ._config import effective_n_threads, kernels
+from . import _unchecked
+from ._checks import (
+    FLOATS,
+    check_in_place,
+    check_real,
+    check_shape,
+    check_states,
+    dense,
+    float_dtype,
+    require,
+)
+from ._dispatch import effective_n_threads, kernels
+from ._lengths import check_lengths, is_step
 from ._losses import (
     AbsoluteError,
     Gaussian,
@@ -132,14 +144,9 @@ class Architecture:
     def __post_init__(self):
         for name in ("n_features", "hidden_size", "num_layers", "n_outputs"):
             value = getattr(self, name)
-            if not isinstance(value, Integral):
-                raise TypeError(f"{name} must be an integer, got {value!r}.")
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}.")
+            require(name, value, Integral, "an integer of at least 1", lambda v: v >= 1)
         for name in ("bidirectional", "return_sequences", "mask_missing"):
-            value = getattr(self, name)
-            if not isinstance(value, bool | np.bool_):
-                raise TypeError(f"{name} must be True or False, got {value!r}.")
+            require(name, getattr(self, name), bool, "True or False")
 
     @property
     def num_directions(self):
@@ -157,20 +164,14 @@ class Architecture:
     def _states_shape(self, n_samples):
         return (self.num_layers * self.num_directions, n_samples, self.hidden_size)
 
-    def _output_shape(self, X, n_outputs):
-        """Of outputs or targets, as the kernels take them: one application of the head, or T."""
-        return (len(X), X.shape[1] if self.return_sequences else 1, n_outputs)
-
-    def _without_axis(self, output):
-        """The same array as the caller wants it: (n, K), or (n, T, K) with return_sequences."""
-        return output if self.return_sequences else output[:, 0]
+    def _output_shape(self, X):
+        """Of the outputs in the kernels: for one application of the head, or for T of them."""
+        return (len(X), X.shape[1] if self.return_sequences else 1, self.n_outputs)
 
     @cached_property
     def _n_params(self):
         return sum(int(np.prod(shape)) for shape in parameter_shapes(self).values())
 
-
-_FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 
 Forward = namedtuple("Forward", ["output", "hidden", "h_n", "c_n"])
 Forward.__doc__ = "What `forward` returns."
@@ -269,7 +270,7 @@ def unpack_parameters(params, arch):
     [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
     """
     params = np.asarray(params)
-    _check_shape("params", params, (arch._n_params,))
+    check_shape("params", params, (arch._n_params,))
     arrays = {}
     start = 0
     for name, shape in parameter_shapes(arch).items():
@@ -315,10 +316,10 @@ def pack_parameters(arrays, arch, dtype=np.float32):
         raise ValueError(
             f"The parameters of this architecture are {list(shapes)}, got {list(arrays)}."
         )
-    params = np.empty(n_parameters(arch), dtype=_float_dtype(dtype))
+    params = np.empty(n_parameters(arch), dtype=float_dtype(dtype))
     for name, view in unpack_parameters(params, arch).items():
         array = np.asarray(arrays[name])
-        _check_shape(name, array, shapes[name])
+        check_shape(name, array, shapes[name])
         view[...] = array
     return params
 
@@ -354,7 +355,7 @@ def init_parameters(arch, *, dtype=np.float32, random_state=None):
 
     rng = check_random_state(random_state)
     H = arch.hidden_size
-    params = np.zeros(n_parameters(arch), dtype=_float_dtype(dtype))
+    params = np.zeros(n_parameters(arch), dtype=float_dtype(dtype))
     for name, array in unpack_parameters(params, arch).items():
         if name[0] == "W":
             array[...] = _glorot_uniform(rng, len(array), H, array.shape)
@@ -429,11 +430,11 @@ def forward(params, X, arch, *, lengths=None, h0=None, c0=None, n_threads=None):
     >>> result.output.shape, result.hidden.shape, result.h_n.shape
     ((5, 1), (5, 7, 4), (1, 5, 4))
     """
-    params, X = _check_call(params, X, arch)
+    params, X, options = _check_network_call(params, X, arch, lengths, h0, c0, n_threads)
     n, T, _ = X.shape
     hidden = np.empty((n, T, arch.num_directions * arch.hidden_size), params.dtype)
     h_n, c_n = (np.empty(arch._states_shape(n), params.dtype) for _ in range(2))
-    output = _run_forward(params, X, arch, lengths, h0, c0, n_threads, hidden, h_n, c_n)
+    output = _unchecked.forward(params, X, arch, hidden=hidden, h_n=h_n, c_n=c_n, **options)
     return Forward(output, hidden, h_n, c_n)
 
 
@@ -466,28 +467,8 @@ def predict(
     >>> predict(init_parameters(arch, random_state=0), np.ones((5, 7, 3)), arch).shape
     (5, 2)
     """
-    params, X = _check_call(params, X, arch)
-    h_n = c_n = None
-    if return_states:
-        h_n, c_n = (np.empty(arch._states_shape(len(X)), params.dtype) for _ in range(2))
-    output = _run_forward(params, X, arch, lengths, h0, c0, n_threads, None, h_n, c_n)
-    return (output, h_n, c_n) if return_states else output
-
-
-def _run_forward(params, X, arch, lengths, h0, c0, n_threads, hidden, h_n, c_n):
-    """The output; `hidden`, `h_n` and `c_n` are filled unless they are None."""
-    lengths = _used_lengths(lengths, X)
-    h0, c0 = _check_states(("h0", h0), ("c0", c0), X, arch, params.dtype)
-    n_threads = effective_n_threads(n_threads)
-    output = np.empty(arch._output_shape(X, arch.n_outputs), params.dtype)
-    if len(X) > 0:
-        # Blocks of samples of like length waste no steps.
-        order = None if lengths is None else np.argsort(-lengths, kind="stable")
-        kernels.forward(
-            params, X, arch._dimensions, order, lengths, h0, c0,
-            output, hidden, h_n, c_n, None, n_threads,
-        )  # fmt: skip
-    return arch._without_axis(output)
+    params, X, options = _check_network_call(params, X, arch, lengths, h0, c0, n_threads)
+    return _unchecked.predict(params, X, arch, return_states=return_states, **options)
 
 
 def gate_activations(params, X, arch, *, lengths=None, h0=None, c0=None, n_threads=None):
@@ -514,18 +495,8 @@ def gate_activations(params, X, arch, *, lengths=None, h0=None, c0=None, n_threa
     >>> gates.forget.shape
     (2, 5, 7, 4)
     """
-    params, X = _check_call(params, X, arch)
-    lengths = _used_lengths(lengths, X)
-    h0, c0 = _check_states(("h0", h0), ("c0", c0), X, arch, params.dtype)
-    n_cells, n, H = arch._states_shape(len(X))
-    traces = np.zeros((6, n_cells, n, X.shape[1], H), params.dtype)
-    if n > 0:
-        output = np.empty(arch._output_shape(X, arch.n_outputs), params.dtype)
-        kernels.forward(
-            params, X, arch._dimensions, None, lengths, h0, c0,
-            output, None, None, None, traces, effective_n_threads(n_threads),
-        )  # fmt: skip
-    return GateActivations(*traces)
+    params, X, options = _check_network_call(params, X, arch, lengths, h0, c0, n_threads)
+    return GateActivations(*_unchecked.gate_activations(params, X, arch, **options))
 
 
 def backward(
@@ -583,26 +554,32 @@ def backward(
     >>> float(gradients.d_params[-1])  # of the output's bias: one for each sample
     5.0
     """
-    params, X = _check_call(params, X, arch)
+    params, X, options = _check_network_call(params, X, arch, lengths, h0, c0, n_threads)
+    n, T, _ = X.shape
     dtype = params.dtype
-    lengths = _used_lengths(lengths, X)
-    h0, c0 = _check_states(("h0", h0), ("c0", c0), X, arch, dtype)
-    d_h_n, d_c_n = _check_states(("d_h_n", d_h_n), ("d_c_n", d_c_n), X, arch, dtype)
-    d_output = _check_output_gradient(d_output, X, arch, dtype)
-    hidden_shape = (*X.shape[:2], arch.num_directions * arch.hidden_size)
+    states_shape = arch._states_shape(n)
+    d_h_n, d_c_n = check_states(("d_h_n", d_h_n), ("d_c_n", d_c_n), states_shape, dtype)
+    output_shape = (n, T, arch.n_outputs) if arch.return_sequences else (n, arch.n_outputs)
+    d_output = _dense_or_zeros("d_output", d_output, output_shape, dtype)
+    hidden_shape = (n, T, arch.num_directions * arch.hidden_size)
     d_hidden = _dense_or_zeros("d_hidden", d_hidden, hidden_shape, dtype)
-    n_threads = effective_n_threads(n_threads)
     result = Backward(
         d_params=np.zeros(len(params), dtype),
         d_X=np.empty(X.shape, dtype),
-        d_h0=np.empty(arch._states_shape(len(X)), dtype),
-        d_c0=np.empty(arch._states_shape(len(X)), dtype),
+        d_h0=np.empty(states_shape, dtype),
+        d_c0=np.empty(states_shape, dtype),
     )
-    if len(X) > 0:
-        kernels.backward(
-            params, X, arch._dimensions, lengths, h0, c0,
-            d_output, d_hidden, d_h_n, d_c_n, *result, n_threads,
-        )  # fmt: skip
+    _unchecked.backward(
+        params,
+        X,
+        arch,
+        d_output=d_output,
+        d_hidden=d_hidden,
+        d_h_n=d_h_n,
+        d_c_n=d_c_n,
+        result=result,
+        **options,
+    )
     return result
 
 
@@ -666,7 +643,7 @@ class Stream:
         if not x.flags.aligned:
             x = x.copy()
         if x.shape != (self._arch.n_features,):
-            _check_shape("x", x, (self._arch.n_features,))
+            check_shape("x", x, (self._arch.n_features,))
         output = np.empty(self._arch.n_outputs, self._dtype)
         kernels.stream_step(self._handle, x, output)
         return output
@@ -688,7 +665,7 @@ class Stream:
         shape = (self._arch.num_layers, self._arch.hidden_size)
         # copies: the kernels take writable arrays here
         h, c = (
-            _dense(name, state, shape, self._dtype).copy()
+            dense(name, state, shape, self._dtype).copy()
             for name, state in zip("hc", states, strict=True)
         )
         kernels.stream_states(self._handle, h, c, True)
@@ -767,22 +744,23 @@ def loss_and_gradient(
     >>> loss > 0, gradient.shape
     (True, (133,))
     """
-    params, X = _check_call(params, X, arch)
-    lengths = _used_lengths(lengths, X)
+    params, X, lengths = _check_call(params, X, arch, lengths)
     y, weight = _check_targets(y, sample_weight, X, arch, loss, lengths, params.dtype)
-    _check_alpha(alpha)
-    dropout = _check_dropout(dropout, recurrent_dropout, seed)
     if len(X) == 0:
         raise ValueError("The loss of no samples is not defined; X has 0 samples.")
     if weight is not None:
         _check_total_weight(weight)
-    order = np.arange(len(X), dtype=np.int64)
-    gradient = np.empty_like(params)
-    value = kernels.loss_and_gradient(
-        params, X, arch._dimensions, order, lengths, y, weight, loss._kind, loss._settings, alpha,
-        *dropout, gradient, effective_n_threads(n_threads),
-    )  # fmt: skip
-    return value, gradient
+    return _unchecked.loss_and_gradient(
+        params,
+        X,
+        y,
+        arch,
+        loss=loss,
+        sample_weight=weight,
+        lengths=lengths,
+        n_threads=effective_n_threads(n_threads),
+        **_check_objective(alpha, dropout, recurrent_dropout, seed),
+    )
 
 
 def train(
@@ -881,54 +859,49 @@ def train(
     >>> losses[-1] < losses[0]
     True
     """
-    _check_in_place("params", params)
-    if params.dtype not in _FLOATS:
+    check_in_place("params", params)
+    if params.dtype not in FLOATS:
         raise ValueError(f"params must be float32 or float64, got {params.dtype}.")
-    params, X = _check_call(params, X, arch)
-    lengths = _used_lengths(lengths, X)
+    params, X, lengths = _check_call(params, X, arch, lengths)
     y, weight = _check_targets(y, sample_weight, X, arch, loss, lengths, params.dtype)
-    _check_alpha(alpha)
-    dropout = _check_dropout(dropout, recurrent_dropout, seed)
     order = _check_order(order, X)
-    if not isinstance(batch_size, Integral):
-        raise TypeError(f"batch_size must be an integer, got {batch_size!r}.")
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
-    batch_size = max(1, min(int(batch_size), len(order)))
+    batch_size = require(
+        "batch_size", batch_size, Integral, "an integer of at least 1", lambda v: v >= 1
+    )
     for name, limit in (("max_grad_norm", max_grad_norm), ("max_grad_value", max_grad_value)):
-        if limit is not None and not limit > 0:
-            raise ValueError(f"{name} must be positive or None, got {limit}.")
-    learning_rates = _check_optimizer(optimizer, params, -(-len(order) // batch_size))
-    average, decay = _check_average(average, params)
-    states = numbers = None
-    if stateful:
-        if arch.bidirectional:
-            raise ValueError(
-                "A bidirectional network has no final states to go on from: what its reverse cells "
-                "know comes from the end of the sequence. Use stateful=False or bidirectional=False."
-            )
-        states = np.zeros((2, *arch._states_shape(batch_size)), params.dtype)
-    elif lengths is not None:
-        numbers = _longest_first(order, lengths, batch_size)
-        order = order[numbers]
-    n_threads = effective_n_threads(n_threads)
+        if limit is not None:
+            require(name, limit, Real, "a positive number or None", lambda v: v > 0)
+    _check_optimizer(optimizer, params, -(-len(order) // batch_size))
+    if stateful and arch.bidirectional:
+        raise ValueError(
+            "A bidirectional network has no final states to go on from: what its reverse cells "
+            "know comes from the end of the sequence. Use stateful=False or bidirectional=False."
+        )
+    options = {
+        **_check_objective(alpha, dropout, recurrent_dropout, seed),
+        "average": _check_average(average, params),
+        "n_threads": effective_n_threads(n_threads),
+    }
     if order.size == 0:
         return 0.0
     if weight is not None:
         _check_total_weight(weight[order])
-    return kernels.train(
-        params, X, arch._dimensions, order, numbers, lengths, states, y, weight, loss._kind,
-        loss._settings,
-        batch_size, alpha, max_grad_norm or 0.0, max_grad_value or 0.0, *dropout, learning_rates,
-        optimizer._solver, *optimizer._settings(), optimizer.moments, optimizer.step_count, average,
-        decay, n_threads,
-    )  # fmt: skip
-
-
-def _longest_first(order, lengths, batch_size):
-    """The visits' numbers, in each batch the longest samples first: blocks of like length waste no steps."""
-    batch = np.arange(len(order)) // batch_size
-    return np.lexsort((-lengths[order], batch))
+    return _unchecked.train(
+        params,
+        X,
+        y,
+        arch,
+        optimizer,
+        order=order,
+        batch_size=batch_size,
+        loss=loss,
+        sample_weight=weight,
+        lengths=lengths,
+        max_grad_norm=max_grad_norm,
+        max_grad_value=max_grad_value,
+        stateful=stateful,
+        **options,
+    )
 
 
 # Checks: after them the kernels may read and write without looking
@@ -938,19 +911,20 @@ def _check_params(params, arch):
     if not isinstance(arch, Architecture):
         raise TypeError(f"arch must be an Architecture, got {arch!r}.")
     params = np.ascontiguousarray(params)
-    if params.dtype not in _FLOATS:
-        params = params.astype(_numeric("params", params))
+    if params.dtype not in FLOATS:
+        check_real("params", params)
+        params = params.astype(np.float64)
     if not params.flags.aligned:
         params = params.copy()
-    _check_shape("params", params, (arch._n_params,))
+    check_shape("params", params, (arch._n_params,))
     return params
 
 
-def _check_call(params, X, arch):
+def _check_call(params, X, arch, lengths):
     """The arrays of a call, in one dtype: params contiguous, X with whatever strides it has."""
     params = _check_params(params, arch)
     X = np.asarray(X)
-    _numeric("X", X)
+    check_real("X", X)
     if X.ndim != 3:
         raise ValueError(
             "X must have three dimensions, (n_samples, n_timesteps, n_features), "
@@ -960,59 +934,21 @@ def _check_call(params, X, arch):
         raise ValueError(f"X has {X.shape[2]} features, the architecture {arch.n_features}.")
     if X.shape[1] == 0:
         raise ValueError(f"X must have at least one time step, got shape {X.shape}.")
-    if X.dtype == params.dtype and X.flags.aligned:
-        return params, X
-    return params, X.astype(params.dtype)
+    if X.dtype != params.dtype or not X.flags.aligned:
+        X = X.astype(params.dtype)
+    return params, X, check_lengths(lengths, X)
 
 
-def _check_lengths(lengths, X):
-    if lengths is None:
-        return None
-    lengths = np.asarray(lengths)
-    _check_shape("lengths", lengths, (len(X),))
-    if lengths.dtype.kind not in "iu" and lengths.size:
-        raise TypeError(f"lengths must be integers, got dtype {lengths.dtype}.")
-    if lengths.size and not (lengths.min() >= 1 and lengths.max() <= X.shape[1]):
-        raise ValueError(
-            f"lengths must be from 1 to n_timesteps = {X.shape[1]}, got values from {lengths.min()} "
-            f"to {lengths.max()}."
-        )
-    return np.require(lengths, np.int64, ["C_CONTIGUOUS", "ALIGNED"])
-
-
-def _is_step(lengths, n_timesteps):
-    """What is a time step, and not padding: a mask of shape (len(lengths), n_timesteps)."""
-    return np.arange(n_timesteps) < lengths[:, np.newaxis]
-
-
-def _used_lengths(lengths, X):
-    """The lengths that the kernels are to heed: None where all samples have all steps."""
-    lengths = _check_lengths(lengths, X)
-    if lengths is None or lengths.min(initial=X.shape[1]) == X.shape[1]:
-        return None
-    return lengths
-
-
-def _check_states(first, second, X, arch, dtype):
-    """Two optional arrays of states; the kernels take None for zeros."""
-    if first[1] is None and second[1] is None:
-        return None, None
-    return tuple(
-        None if states is None else _dense(name, states, arch._states_shape(len(X)), dtype)
-        for name, states in (first, second)
-    )
-
-
-def _check_output_gradient(d_output, X, arch, dtype):
-    shape = arch._output_shape(X, arch.n_outputs)
-    if d_output is None:
-        return np.zeros(shape, dtype)
-    wanted = shape if arch.return_sequences else (len(X), arch.n_outputs)
-    return _dense("d_output", d_output, wanted, dtype).reshape(shape)
+def _check_network_call(params, X, arch, lengths, h0, c0, n_threads):
+    """The arrays of a call, and what else all calls that run the network take."""
+    params, X, lengths = _check_call(params, X, arch, lengths)
+    h0, c0 = check_states(("h0", h0), ("c0", c0), arch._states_shape(len(X)), params.dtype)
+    n_threads = effective_n_threads(n_threads)
+    return params, X, {"lengths": lengths, "h0": h0, "c0": c0, "n_threads": n_threads}
 
 
 def _check_targets(y, sample_weight, X, arch, loss, lengths, dtype):
-    """Targets (n, S, n_targets) and weights; the kernels take None for weights of one."""
+    """Targets, shaped as the caller gives them, and weights; None for weights of one."""
     if not isinstance(loss, Loss):
         raise TypeError(
             f"loss must be a loss of pylstm.core, such as SquaredError(), got {loss!r}."
@@ -1024,25 +960,31 @@ def _check_targets(y, sample_weight, X, arch, loss, lengths, dtype):
             f"architecture has {arch.n_outputs}."
         )
     wanted = (*X.shape[:2], n_targets) if arch.return_sequences else (len(X), n_targets)
-    y = _dense("y", y, wanted, dtype)
+    y = dense("y", y, wanted, dtype)
     if loss._restricts_targets:
         padded = lengths is not None and arch.return_sequences
-        loss.check_targets(y[_is_step(lengths, X.shape[1])] if padded else y)
-    y = y.reshape(arch._output_shape(X, n_targets))
+        loss.check_targets(y[is_step(lengths, X.shape[1])] if padded else y)
     if sample_weight is None:
         return y, None
-    return y, _dense("sample_weight", sample_weight, (len(X),), dtype)
+    return y, dense("sample_weight", sample_weight, (len(X),), dtype)
 
 
-def _check_dropout(dropout, recurrent_dropout, seed):
-    for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
-        if not 0 <= rate < 1:
-            raise ValueError(f"{name} must be at least 0 and less than 1, got {rate}.")
-    if not isinstance(seed, Integral):
-        raise TypeError(f"seed must be an integer, got {seed!r}.")
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"seed must be from 0 to 2**64 - 1, got {seed}.")
-    return dropout, recurrent_dropout, int(seed)
+def _check_objective(alpha, dropout, recurrent_dropout, seed):
+    """The numbers that the loss of a batch depends on, as plain ones."""
+
+    def rate(name, value):
+        return require(
+            name, value, Real, "a number, at least 0 and less than 1", lambda v: 0 <= v < 1
+        )
+
+    return {
+        "alpha": require("alpha", alpha, Real, "a number, not negative", lambda v: v >= 0),
+        "dropout": rate("dropout", dropout),
+        "recurrent_dropout": rate("recurrent_dropout", recurrent_dropout),
+        "seed": require(
+            "seed", seed, Integral, "an integer from 0 to 2**64 - 1", lambda v: 0 <= v < 2**64
+        ),
+    }
 
 
 def _check_order(order, X):
@@ -1062,7 +1004,6 @@ def _check_order(order, X):
 
 
 def _check_optimizer(optimizer, params, n_batches):
-    """The learning rate of each batch."""
     if not isinstance(optimizer, _Optimizer):
         raise TypeError(f"optimizer must be an Adam, AdamW, RMSprop or SGD, got {optimizer!r}.")
     moments = optimizer.moments
@@ -1072,38 +1013,23 @@ def _check_optimizer(optimizer, params, n_batches):
             f"got {len(params)} of dtype {params.dtype}."
         )
     rates = np.asarray(optimizer.learning_rate, dtype=np.float64)
-    if rates.ndim == 0:
-        return np.full(n_batches, rates)
-    _check_shape("learning_rate", rates, (n_batches,))
-    return np.ascontiguousarray(rates)
+    if rates.ndim > 0:
+        check_shape("learning_rate", rates, (n_batches,))
 
 
 def _check_average(average, params):
-    """The array to update, or None, and its decay."""
+    """The array to update and its decay, or None."""
     if average is None:
-        return None, 0.0
+        return None
     average, decay = average
-    _check_in_place("average", average)
+    check_in_place("average", average)
     if average.shape != params.shape or average.dtype != params.dtype:
         raise ValueError(
             f"average must be like params, of shape {params.shape} and dtype {params.dtype}, got "
             f"shape {average.shape} and dtype {average.dtype}."
         )
-    if not 0 <= decay < 1:
-        raise ValueError(f"The decay of average must be at least 0 and less than 1, got {decay}.")
-    return average, decay
-
-
-def _check_in_place(name, array):
-    if not (isinstance(array, np.ndarray) and array.flags.carray):
-        raise ValueError(
-            f"{name} must be a C-contiguous, aligned and writable ndarray: it is updated in place."
-        )
-
-
-def _check_alpha(alpha):
-    if not alpha >= 0:
-        raise ValueError(f"alpha must not be negative, got {alpha}.")
+    wanted = "a number, at least 0 and less than 1"
+    return average, require("The decay of average", decay, Real, wanted, lambda v: 0 <= v < 1)
 
 
 def _check_total_weight(weight):
@@ -1112,31 +1038,4 @@ def _check_total_weight(weight):
 
 
 def _dense_or_zeros(name, array, shape, dtype):
-    return np.zeros(shape, dtype) if array is None else _dense(name, array, shape, dtype)
-
-
-def _dense(name, array, shape, dtype):
-    """A C-contiguous array of the call's dtype and the shape wanted."""
-    array = np.asarray(array)
-    _numeric(name, array)
-    _check_shape(name, array, shape)
-    return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
-
-
-def _numeric(name, array):
-    """The floating-point dtype for a numeric array; TypeError for any other."""
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}.")
-    return np.float64
-
-
-def _check_shape(name, array, shape):
-    if array.shape != shape:
-        raise ValueError(f"{name} must have shape {shape}, got {array.shape}.")
-
-
-def _float_dtype(dtype):
-    dtype = np.dtype(dtype)
-    if dtype not in _FLOATS:
-        raise ValueError(f"dtype must be float32 or float64, got {dtype}.")
-    return dtype
+    return np.zeros(shape, dtype) if array is None else dense(name, array, shape, dtype)

@@ -5,14 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.special import ndtri
-from sklearn.compose import TransformedTargetRegressor
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
-from sklearn.utils.validation import check_is_fitted
 
 from . import core
-from .windows import _FLOATS, _POSITIVE_INTEGER, _check_horizon
+from ._unwrap import unwrap
+from ._validation import POSITIVE_INTEGER, SERIES_DTYPES, check_horizon
+
+__all__ = ["Forecast", "forecast"]
 
 
 class Forecast(NamedTuple):
@@ -26,10 +26,10 @@ class Forecast(NamedTuple):
 @validate_params(
     {
         "model": [HasMethods("predict")],
-        "steps": [_POSITIVE_INTEGER],
-        "horizon": [_POSITIVE_INTEGER, "array-like"],
+        "steps": [POSITIVE_INTEGER],
+        "horizon": [POSITIVE_INTEGER, "array-like"],
         "interval": [Interval(Real, 0, 1, closed="neither"), None],
-        "n_paths": [_POSITIVE_INTEGER],
+        "n_paths": [POSITIVE_INTEGER],
         "random_state": ["random_state"],
     },
     prefer_skip_nested_validation=True,
@@ -148,7 +148,7 @@ def forecast(
     --------
     >>> import numpy as np
     >>> from pylstm import LSTMRegressor, sliding_windows
-    >>> from pylstm.forecasting import forecast
+    >>> from pylstm import forecast
     >>> rng = np.random.default_rng(0)
     >>> series = np.sin(np.arange(300) / 5) + 0.1 * rng.normal(size=300)
     >>> X, y = sliding_windows(series, window=20)
@@ -206,26 +206,9 @@ class _Network:
     """
 
     def __init__(self, model, n_horizons):
-        self._transformers = []
-        self._target_transformers = []
-        lstm = model
-        while not hasattr(lstm, "n_timesteps_"):
-            if isinstance(lstm, Pipeline):
-                if len(lstm) > 1:
-                    self._transformers.append(lstm[:-1])
-                lstm = lstm[-1]
-            elif isinstance(lstm, TransformedTargetRegressor) and hasattr(lstm, "regressor_"):
-                self._target_transformers.insert(0, lstm.transformer_)  # undone innermost first
-                lstm = lstm.regressor_
-            elif hasattr(lstm, "best_estimator_"):
-                lstm = lstm.best_estimator_
-            else:
-                check_is_fitted(model)
-                raise TypeError(
-                    f"No LSTMRegressor was found in {model!r}. The model must be an LSTMRegressor, "
-                    "a Pipeline that ends in one, or a TransformedTargetRegressor or a search with "
-                    "refit=True around these."
-                )
+        # Of other wrappers nobody knows what they do to X or to the target.
+        unwrapped = unwrap(model, "n_timesteps_", wrappers=("best_estimator_", "regressor_"))
+        lstm, self._transformers, self._target_transformers = unwrapped
         if hasattr(lstm, "classes_"):
             raise TypeError(f"A forecast is made by a regressor, got the classifier {lstm!r}.")
         if getattr(lstm, "stateful", False):
@@ -368,7 +351,7 @@ def _named(levels):
 
 def _count_horizons(horizon):
     """Return m of the horizons 1 to m."""
-    horizons = np.atleast_1d(_check_horizon(horizon)).tolist()
+    horizons = np.atleast_1d(check_horizon(horizon)).tolist()
     if horizons != list(range(1, len(horizons) + 1)):
         raise ValueError(
             "A forecast leaves out no step: horizon must be 1, or, say, "
@@ -382,7 +365,7 @@ def _check_history(history, window):
     """Return the series as (n_series, n_steps, n_features), and whether there may be several."""
     history = check_array(
         history,
-        dtype=_FLOATS,
+        dtype=SERIES_DTYPES,
         ensure_2d=False,
         allow_nd=True,
         ensure_all_finite=False,

@@ -6,12 +6,12 @@ matplotlib is needed to draw them, and imported only then.
 from numbers import Integral
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils._optional_dependencies import check_matplotlib_support
-from sklearn.utils.validation import _num_samples, check_consistent_length, check_is_fitted
+from sklearn.utils.validation import _num_samples, check_consistent_length
 
-from ._validation import as_sequences, is_ragged
+from ._unwrap import unwrap
+from ._validation import as_sequences, is_list_of_sequences, refuse_lengths_of_list
 
 __all__ = ["LSTMGateDisplay", "LossCurveDisplay"]
 
@@ -274,27 +274,24 @@ class LSTMGateDisplay:
         >>> plt.show()  # doctest: +SKIP
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
-        lstm, steps = _unwrap(estimator, "gate_activations")
+        lstm, transformers, _ = unwrap(estimator, "gate_activations")
 
         n_samples = _num_samples(X)
         if not isinstance(sample, Integral) or not -n_samples <= sample < n_samples:
             raise ValueError(
                 f"sample must be an integer from {-n_samples} to {n_samples - 1}, got {sample!r}."
             )
-        ragged = is_ragged(X)
+        is_list = is_list_of_sequences(X)
         if lengths is not None:
-            if ragged:
-                raise ValueError(
-                    "X is a list of sequences that have lengths of their own: do not pass lengths "
-                    "as well."
-                )
+            if is_list:
+                refuse_lengths_of_list(lengths)
             check_consistent_length(lengths, range(n_samples))
         # Only this sample is run: X may be large.
         row = [int(sample) % n_samples]
         X = _safe_indexing(X, row)
-        for transformer in steps:
+        for transformer in transformers:
             X = transformer.transform(X)
-        if ragged:  # alone, it could not be told from sequences of one length
+        if is_list:  # alone, it could not be told from sequences of one length
             X = np.asarray(X[0])[np.newaxis]
             lengths = [X.shape[1]]
         elif lengths is not None:
@@ -722,7 +719,7 @@ class LossCurveDisplay:
         >>> plt.show()  # doctest: +SKIP
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
-        lstm, _ = _unwrap(estimator, "loss_curve_")
+        lstm = unwrap(estimator, "loss_curve_").network
         return cls(
             loss_curve=lstm.loss_curve_,
             validation_scores=getattr(lstm, "validation_scores_", None),
@@ -827,31 +824,6 @@ class LossCurveDisplay:
             *zip(*entries, strict=True), loc="upper right" if len(axes) == 1 else "center right"
         )
         return self
-
-
-def _unwrap(estimator, attribute):
-    """The fitted network within an estimator, and the transformers that X passes before it."""
-    steps = []
-    inner = estimator
-    while True:
-        check_is_fitted(inner)
-        if hasattr(inner, attribute):
-            return inner, steps
-        if isinstance(inner, Pipeline):
-            if len(inner) > 1:
-                steps.append(inner[:-1])
-            inner = inner[-1]
-            continue
-        for name in ("best_estimator_", "regressor_", "estimator_"):
-            if hasattr(inner, name):
-                inner = getattr(inner, name)
-                break
-        else:
-            raise TypeError(
-                f"Expected a fitted LSTMRegressor or LSTMClassifier, or a Pipeline, "
-                f"TransformedTargetRegressor or search (with refit) around one; found "
-                f"{type(inner).__name__} without {attribute}."
-            )
 
 
 def _check_units(units, hidden_size):

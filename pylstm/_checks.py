@@ -1,0 +1,86 @@
+"""What low-level calls refuse: numbers and arrays of a wrong type, range or shape. No scikit-learn here."""
+
+from numbers import Integral, Real
+
+import numpy as np
+
+FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
+
+_PLAIN = {bool: bool, Integral: int, Real: float}
+
+
+def require(name, value, kind, wanted, holds=None):
+    """The value as a plain Python one, if it is of a kind and `holds` is true of it.
+
+    Parameters
+    ----------
+    name : str
+        What errors call it.
+    value : object
+        The value.
+    kind : type
+        `numbers.Integral`, `numbers.Real` or bool, which take NumPy's scalars too (a bool is no number
+        here), or any other type.
+    wanted : str
+        What errors say the value must be.
+    holds : callable, default=None
+        Whether a value is in range; should be false for nan.
+
+    Returns
+    -------
+    value : int, float, bool or `kind`
+    """
+    is_bool = isinstance(value, bool | np.bool_)
+    if is_bool != (kind is bool) or not (is_bool or isinstance(value, kind)):
+        raise TypeError(f"{name} must be {wanted}, got {value!r}.")
+    try:
+        plain = _PLAIN.get(kind, lambda value: value)(value)
+    except OverflowError:  # an integer beyond every float
+        raise ValueError(f"{name} must be {wanted}, got {value!r}.") from None
+    if holds is not None and not holds(plain):
+        raise ValueError(f"{name} must be {wanted}, got {value!r}.")
+    return plain
+
+
+def check_shape(name, array, shape):
+    """Refuse an array of another shape."""
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}.")
+
+
+def check_real(name, array):
+    """Refuse an array of anything but real numbers."""
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}.")
+
+
+def check_in_place(name, array):
+    """Refuse what the kernels cannot write to."""
+    if not (isinstance(array, np.ndarray) and array.flags.carray):
+        raise ValueError(
+            f"{name} must be a C-contiguous, aligned and writable ndarray: it is updated in place."
+        )
+
+
+def dense(name, array, shape, dtype):
+    """A C-contiguous array of real numbers, of the dtype and the shape wanted."""
+    array = np.asarray(array)
+    check_real(name, array)
+    check_shape(name, array, shape)
+    return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
+
+
+def check_states(first, second, shape, dtype):
+    """Two optional arrays of states, each given as (name, array); None twice where both are missing."""
+    return tuple(
+        None if states is None else dense(name, states, shape, dtype)
+        for name, states in (first, second)
+    )
+
+
+def float_dtype(dtype):
+    """float32 or float64."""
+    dtype = np.dtype(dtype)
+    if dtype not in FLOATS:
+        raise ValueError(f"dtype must be float32 or float64, got {dtype}.")
+    return dtype

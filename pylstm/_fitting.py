@@ -1,0 +1,376 @@
+"""Training as all estimators share it: what is learned from, what changes, and when it ends.
+
+`Samples`         what a fit learns from, checked
+`Weights`         what the updates change, and the average that may stand in for it
+`LocalEpochs`     runs an epoch over samples in this process; another engine may take its place
+`TrainingLoop`    epoch after epoch until something ends them: which weights are kept, what is reported
+
+An engine has `n_samples`; `run_epoch(epoch, n_epochs, merits)`, which updates the model's weights and
+returns the mean loss (not finite if it gave up); and `loss_of_zero_output()`.
+"""
+
+import copy
+import os
+import sys
+import warnings
+from enum import Enum
+from hashlib import blake2b
+from typing import NamedTuple
+
+import joblib
+import numpy as np
+import sklearn
+from sklearn.exceptions import ConvergenceWarning
+
+from . import _unchecked, core
+from ._progress import Progress
+from .training import call_all, check_callbacks
+
+
+class Samples(NamedTuple):
+    """Checked samples; `rows` are those in use, so that a part of X needs no copy of it."""
+
+    X: np.ndarray  # (n_samples, n_timesteps, n_features)
+    lengths: np.ndarray | None  # (n_samples,)
+    y: np.ndarray  # (n_samples, n_targets), or (n_samples, n_timesteps, n_targets)
+    sample_weight: np.ndarray | None  # (n_samples,)
+    rows: np.ndarray  # indices of samples, none of zero weight
+
+
+class Weights:
+    """The network's parameters: those in use and, where they are an average, those that move.
+
+    Parameters
+    ----------
+    parameters : ndarray of shape (n_params,)
+        The flat vector to start from.
+    """
+
+    def __init__(self, parameters):
+        self.parameters = parameters
+        self._moving = None
+        self._average = None
+
+    @property
+    def moving(self):
+        """What the updates change."""
+        return self.parameters if self._average is None else self._moving
+
+    def set_averaging(self, averaging):
+        """Use an average from now on, or none; one of the same settings goes on."""
+        if averaging is None:
+            self.parameters = self.moving
+            self._moving = self._average = None
+            return
+        if self._average is None:
+            self._moving = self.parameters.copy()
+        if self._average is None or self._average.settings != averaging:
+            self._average = averaging.begin(self._moving)
+
+    def average_for_pass(self, n_updates):
+        """As `core.train` takes it."""
+        return None if self._average is None else self._average.for_pass(n_updates)
+
+    def after_epoch(self, epoch, n_epochs):
+        """Put the average into use after a pass that came to its end."""
+        if self._average is not None:
+            self._average.after_epoch(self._moving, epoch, n_epochs)
+            average = self._average.parameters
+            self.parameters = (self._moving if average is None else average).copy()
+
+    def copy(self):
+        """A copy that shares nothing."""
+        return copy.deepcopy(self)
+
+
+class LocalEpochs:
+    """Runs epochs over samples that this process has at hand.
+
+    Parameters
+    ----------
+    model : BaseLSTM
+        The estimator in training: its parameters, and the weights, optimiser and random stream that
+        an epoch changes.
+    samples : Samples
+        What it learns from.
+    n_threads : int
+        Threads to run on.
+
+    Raises
+    ------
+    ValueError
+        If windows to be carried on from batch to batch all fit into one batch.
+    """
+
+    def __init__(self, model, samples, n_threads):
+        self.n_samples = len(samples.rows)
+        if model.stateful and 1 < self.n_samples <= model.batch_size:
+            raise ValueError(
+                f"stateful=True with batch_size={model.batch_size} trains {self.n_samples} windows "
+                "side by side, each from states of zero: nothing would be carried. Lower batch_size, "
+                "the number of stretches into which the series is cut."
+            )
+        if not model.stateful and self.n_samples <= model.batch_size:
+            samples = merge_equal_samples(samples)
+        self._model = model
+        self._samples = samples
+        self._n_threads = n_threads
+
+    def run_epoch(self, epoch, n_epochs, merits):
+        """One pass over the samples; their mean loss.
+
+        `epoch` counts from 0, `n_epochs` are planned, and `merits` has a figure for each one done.
+        """
+        model, samples = self._model, self._samples
+        order = self._order_of_visits()
+        n_updates = -(-len(order) // model.batch_size)
+        rate = model.learning_rate_init
+        if model.learning_rate != "constant":
+            rate = model.learning_rate.rates(rate, n_updates, epoch, n_epochs, merits)
+        model._optimizer.learning_rate = rate
+        seed = 0
+        if model.dropout > 0 or model.recurrent_dropout > 0:
+            seed = int(model._random_state.randint(np.iinfo(np.int32).max))
+        loss = _unchecked.train(
+            model._weights.moving,
+            samples.X,
+            samples.y,
+            model._architecture,
+            model._optimizer,
+            order=order,
+            batch_size=model.batch_size,
+            loss=model._loss,
+            sample_weight=samples.sample_weight,
+            lengths=samples.lengths,
+            alpha=0.0 if model.solver == "adamw" else model.alpha,
+            max_grad_norm=model.max_grad_norm,
+            max_grad_value=model.max_grad_value,
+            dropout=model.dropout,
+            recurrent_dropout=model.recurrent_dropout,
+            seed=seed,
+            stateful=model.stateful,
+            average=model._weights.average_for_pass(n_updates),
+            n_threads=self._n_threads,
+        )
+        model._weights.after_epoch(epoch, n_epochs)
+        return loss
+
+    def _order_of_visits(self):
+        model, rows = self._model, self._samples.rows
+        if model.stateful:
+            return parallel_streams(rows, model.batch_size)
+        if model.shuffle and len(rows) > model.batch_size:
+            return model._random_state.permutation(rows)
+        return rows
+
+    def loss_of_zero_output(self):
+        """Mean loss if the network's output were zero for every sample: that of zero weights."""
+        X, lengths, y, sample_weight, rows = self._samples
+        arch = self._model._architecture
+        n_steps = X.shape[1] if arch.return_sequences else 1
+        one_unit = core.Architecture(
+            1, 1, 1, arch.n_outputs, return_sequences=arch.return_sequences
+        )
+        loss, _ = core.loss_and_gradient(
+            np.zeros(core.n_parameters(one_unit), y.dtype),
+            np.broadcast_to(np.zeros(1, y.dtype), (len(rows), n_steps, 1)),
+            y[rows],
+            one_unit,
+            loss=self._model._loss,
+            sample_weight=None if sample_weight is None else sample_weight[rows],
+            lengths=lengths[rows] if arch.return_sequences and lengths is not None else None,
+        )
+        return loss
+
+
+def parallel_streams(rows, n_streams):
+    """An order in which batches of `n_streams` consecutive windows each continue the batch before.
+
+    The rows, consecutive windows of a series, are parted into as many stretches; the first batch
+    has the first windows of all stretches, the second the second ones, and so on. The longer
+    stretches come first, so that the last batch may be smaller.
+    """
+    n_streams = min(n_streams, len(rows))
+    stretches = np.array_split(rows, n_streams)
+    return np.array(
+        [stretch[k] for k in range(len(stretches[0])) for stretch in stretches if k < len(stretch)]
+    )
+
+
+def merge_equal_samples(samples):
+    """Samples that make one batch: equal ones merged, their weights added, in an order of content.
+
+    The loss of the whole batch stays what it is, while its rounding no longer depends on the order
+    of the samples, nor on whether a sample is given twice or with twice the weight.
+    """
+    X, lengths, y, weight, rows = samples
+
+    def content(row):  # a digest: nothing of the size of X is made
+        length = X.shape[1] if lengths is None else lengths[row]
+        targets = y[row, :length] if y.ndim == 3 else y[row]
+        return blake2b(X[row, :length].tobytes() + targets.tobytes(), digest_size=16).digest()
+
+    _, first, group = np.unique(
+        [content(row) for row in rows], return_index=True, return_inverse=True
+    )
+    merged_weight = np.zeros(len(X), X.dtype)
+    merged_weight[rows[first]] = np.bincount(
+        group, weights=None if weight is None else weight[rows]
+    )
+    return Samples(X, lengths, y, merged_weight, rows[first])
+
+
+class Outcome(Enum):
+    """What ended a training."""
+
+    FINISHED = "it came to the end of the epochs asked for"
+    UNFINISHED = "it came to the end of the epochs allowed, still improving"
+    CONVERGED = "it stopped improving"
+    USELESS = "it stopped improving, worse than an output of zero"
+    DIVERGED = "its loss or gradient was not finite"
+    STOPPED = "a callback asked for its end"
+    INTERRUPTED = "Ctrl-C"
+
+
+class TrainingLoop:
+    """One call of `fit` or `partial_fit`: runs epochs, and decides when to end and what to keep.
+
+    Parameters
+    ----------
+    model : BaseLSTM
+        The estimator in training, whose attributes are up to date whenever a callback looks at them.
+    engine : LocalEpochs or the like
+        Runs an epoch.
+    score : callable or None
+        The validation score of the model's present weights; None where nothing is held out.
+    incremental : bool
+        Whether this is a single epoch of `partial_fit`.
+    """
+
+    def __init__(self, model, engine, score, *, incremental):
+        self._model = model
+        self._engine = engine
+        self._score = score
+        self._callbacks = check_callbacks(model.callbacks)
+        self._n_left = 1 if incremental else model.max_iter
+        self._is_open_ended = not incremental and model.n_iter_no_change != np.inf
+        self._outcome = None
+
+        model.loss_curve_ = [*model.loss_curve_]
+        model.validation_scores_ = None if score is None else [*(model.validation_scores_ or [])]
+        model.n_iter_ = len(model.loss_curve_)
+        model._weights.set_averaging(model.averaging)
+        # Schedules and callbacks see the epochs of this fit, or those of all calls to partial_fit.
+        self._first = 0 if incremental else model.n_iter_
+        self._evals_log = {"loss": model.loss_curve_[self._first :]}
+        if score is not None:
+            self._evals_log["validation_score"] = []
+        # The figure of merit is the validation score, or else the negated training loss.
+        self._merits = [-loss for loss in self._evals_log["loss"]]
+        self._best = score() if score is not None and model.loss_curve_ else -np.inf
+        self._best_weights = self._last_weights = model._weights.copy()
+        self._n_stalled = 0
+
+    def run(self):
+        """Train, and leave the model with the weights to keep and the figures of the training."""
+        model = self._model
+        call_all(self._callbacks, "before_training", model)
+        try:
+            with Progress(self._n_left, model.verbose) as progress:
+                while self._outcome is None:
+                    self._outcome = self._run_epoch(progress)
+        except KeyboardInterrupt:
+            self._outcome = Outcome.INTERRUPTED
+        self._settle()
+        call_all(self._callbacks, "after_training", model)
+        self._warn()
+
+    def _run_epoch(self, progress):
+        """Run one epoch; what it ends the training with, or None."""
+        model = self._model
+        epoch = model.n_iter_ - self._first
+        if call_all(self._callbacks, "before_iteration", model, epoch, self._evals_log):
+            return Outcome.STOPPED
+        loss = self._engine.run_epoch(epoch, max(model.max_iter, epoch + 1), self._merits)
+        if not np.isfinite(loss):
+            return Outcome.DIVERGED
+        score = None if self._score is None else self._score()
+        self._record(loss, score)
+        progress.update(loss, score)
+        if call_all(self._callbacks, "after_iteration", model, epoch, self._evals_log):
+            return Outcome.STOPPED
+        if self._n_stalled >= model.n_iter_no_change:
+            return Outcome.CONVERGED
+        if self._n_left == 0:
+            return Outcome.UNFINISHED if self._is_open_ended else Outcome.FINISHED
+        return None
+
+    def _record(self, loss, score):
+        """Count a finished epoch, and remember its weights."""
+        model = self._model
+        self._last_weights = model._weights.copy()
+        model.loss_curve_.append(loss)
+        self._evals_log["loss"].append(loss)
+        if score is not None:
+            model.validation_scores_.append(score)
+            self._evals_log["validation_score"].append(score)
+        model.n_iter_ += 1
+        model.t_ += self._engine.n_samples
+        self._n_left -= 1
+
+        merit = -loss if score is None else score
+        self._merits.append(merit)
+        self._n_stalled = 0 if merit >= self._best + model.tol else self._n_stalled + 1
+        if merit > self._best:
+            self._best, self._best_weights = merit, self._last_weights
+
+    def _settle(self):
+        """Choose the weights to keep, and set what the model tells of its training."""
+        model, validated = self._model, self._score is not None
+        if (
+            self._outcome is Outcome.CONVERGED
+            and not validated
+            and model.loss_curve_[-1] > self._engine.loss_of_zero_output() + model.tol
+        ):
+            self._outcome = Outcome.USELESS
+        went_astray = self._outcome in (Outcome.DIVERGED, Outcome.USELESS)
+        model._weights = self._best_weights if validated or went_astray else self._last_weights
+        if self._outcome is Outcome.DIVERGED:
+            model._set_optimizer(renew=True)  # its moments are of the steps that led astray
+        model.loss_ = model.loss_curve_[-1] if model.loss_curve_ else np.nan
+        model.best_loss_ = None if validated else min(model.loss_curve_, default=np.inf)
+        model.best_validation_score_ = self._best if validated else None
+
+    def _warn(self):
+        """Tell the user what the end of the training asks for, if anything."""
+        model = self._model
+        messages = {
+            Outcome.INTERRUPTED: f"Training was interrupted after {model.n_iter_} epochs. The "
+            f"weights of the {'best' if model.early_stopping else 'last'} finished epoch are kept.",
+            Outcome.DIVERGED: f"Training diverged in epoch {model.n_iter_ + 1}: the loss or its "
+            f"gradient was not finite. The best weights so far are kept. {model._advice()}",
+            Outcome.USELESS: f"Training stopped improving at a loss of {model.loss_:.4g}, worse "
+            "than that of an output of 0 for every sample. The weights of the best epoch are kept. "
+            + model._advice(),
+            Outcome.UNFINISHED: f"Training reached max_iter={model.max_iter} epochs before the "
+            f"{'validation score' if model.early_stopping else 'loss'} stopped improving by "
+            f"tol={model.tol} in {model.n_iter_no_change} epochs. Raise max_iter or tol, or let "
+            "early_stopping decide on held-out samples.",
+        }
+        if self._outcome in messages:
+            interrupted = self._outcome is Outcome.INTERRUPTED
+            category = UserWarning if interrupted else ConvergenceWarning
+            warnings.warn(messages[self._outcome], category, stacklevel=_users_level())
+
+
+_LIBRARIES = tuple(
+    os.path.dirname(path) + os.sep for path in (__file__, sklearn.__file__, joblib.__file__)
+)
+
+
+def _users_level():
+    """The `stacklevel` of the caller's warning that points at the line of the user's program."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_LIBRARIES):
+        frame, level = frame.f_back, level + 1
+    return level

@@ -1,0 +1,110 @@
+"""The calls of `core` without their checks, for arrays that are known to be right.
+
+`core`'s functions check what they are given and then call these; the estimators check at their own door
+and call these directly. The kernels read and write without looking, so that all of this must hold:
+
+- `params` is contiguous and aligned, float32 or float64, and as long as the architecture says; the other
+  arrays of numbers have its dtype. X may have any strides but is aligned; all others are C-contiguous.
+- `lengths` is None or int64, from 1 to n_timesteps; indices are int64 and within X.
+- y has the architecture's outputs in the form of the loss, and only values that the loss is defined for.
+- For a loss there is at least one sample, and a positive sum of the sample weights.
+"""
+
+import numpy as np
+
+from ._dispatch import kernels
+from ._lengths import heeded, longest_first
+
+
+def forward(params, X, arch, *, lengths, h0, c0, n_threads, hidden=None, h_n=None, c_n=None):
+    """The network's output; `hidden`, `h_n` and `c_n` are filled unless they are None."""
+    lengths = heeded(lengths, X.shape[1])
+    output = np.empty(arch._output_shape(X), params.dtype)
+    if len(X) > 0:
+        order = None if lengths is None else longest_first(lengths)
+        kernels.forward(
+            params, X, arch._dimensions, order, lengths, h0, c0,
+            output, hidden, h_n, c_n, None, n_threads,
+        )  # fmt: skip
+    return output if arch.return_sequences else output[:, 0]
+
+
+def predict(params, X, arch, *, lengths, h0, c0, n_threads, return_states=False):
+    """The output alone, or with the final states."""
+    if not return_states:
+        return forward(params, X, arch, lengths=lengths, h0=h0, c0=c0, n_threads=n_threads)
+    h_n, c_n = (np.empty(arch._states_shape(len(X)), params.dtype) for _ in range(2))
+    output = forward(
+        params, X, arch, lengths=lengths, h0=h0, c0=c0, n_threads=n_threads, h_n=h_n, c_n=c_n
+    )
+    return output, h_n, c_n
+
+
+def gate_activations(params, X, arch, *, lengths, h0, c0, n_threads):
+    """Gates, cell and hidden states, (6, n_cells, n_samples, n_timesteps, hidden_size)."""
+    n_cells, n, H = arch._states_shape(len(X))
+    traces = np.zeros((6, n_cells, n, X.shape[1], H), params.dtype)
+    if n > 0:
+        output = np.empty(arch._output_shape(X), params.dtype)
+        kernels.forward(
+            params, X, arch._dimensions, None, heeded(lengths, X.shape[1]), h0, c0,
+            output, None, None, None, traces, n_threads,
+        )  # fmt: skip
+    return traces
+
+
+def backward(
+    params, X, arch, *, d_output, d_hidden, d_h_n, d_c_n, lengths, h0, c0, n_threads, result
+):
+    """Fill the four arrays of `result`, d_params (zeros before), d_X, d_h0 and d_c0."""
+    if len(X) > 0:
+        kernels.backward(
+            params, X, arch._dimensions, heeded(lengths, X.shape[1]), h0, c0,
+            d_output.reshape(arch._output_shape(X)), d_hidden, d_h_n, d_c_n, *result, n_threads,
+        )  # fmt: skip
+
+
+def loss_and_gradient(
+    params, X, y, arch, *, loss, sample_weight, lengths, alpha, dropout, recurrent_dropout, seed,
+    n_threads,
+):  # fmt: skip
+    """The loss of a batch and its gradient."""
+    order = np.arange(len(X), dtype=np.int64)
+    gradient = np.empty_like(params)
+    value = kernels.loss_and_gradient(
+        params, X, arch._dimensions, order, heeded(lengths, X.shape[1]), _by_step(y, arch),
+        sample_weight, loss._kind, loss._settings, alpha, dropout, recurrent_dropout, seed,
+        gradient, n_threads,
+    )  # fmt: skip
+    return value, gradient
+
+
+def train(
+    params, X, y, arch, optimizer, *, order, batch_size, loss, sample_weight, lengths, alpha,
+    max_grad_norm, max_grad_value, dropout, recurrent_dropout, seed, stateful, average, n_threads,
+):  # fmt: skip
+    """Train for one pass over the samples, in place."""
+    lengths = heeded(lengths, X.shape[1])
+    batch_size = min(batch_size, len(order))
+    n_batches = -(-len(order) // batch_size)
+    states = numbers = None
+    if stateful:
+        states = np.zeros((2, *arch._states_shape(batch_size)), params.dtype)
+    elif lengths is not None:
+        numbers = longest_first(lengths[order], np.arange(len(order)) // batch_size)
+        order = order[numbers]
+    average, decay = (None, 0.0) if average is None else average
+    rates = np.asarray(optimizer.learning_rate, dtype=np.float64)
+    return kernels.train(
+        params, X, arch._dimensions, order, numbers, lengths, states, _by_step(y, arch),
+        sample_weight, loss._kind, loss._settings,
+        batch_size, alpha, max_grad_norm or 0.0, max_grad_value or 0.0, dropout, recurrent_dropout,
+        seed, np.ascontiguousarray(np.broadcast_to(rates, n_batches)),
+        optimizer._solver, *optimizer._settings(), optimizer.moments, optimizer.step_count, average,
+        decay, n_threads,
+    )  # fmt: skip
+
+
+def _by_step(y, arch):
+    """Targets as the kernels take them, (n_samples, applications of the head, n_targets)."""
+    return y if arch.return_sequences else y[:, np.newaxis]
