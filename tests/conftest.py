@@ -1,11 +1,27 @@
-"""Fixtures of several test files."""
+"""Fixtures of several test files, and which pylstm it is that they test."""
 
 import copy
+import importlib.util
 import sys
+from pathlib import Path
 
 import pytest
 
 
+def _test_what_is_installed():
+    """Drop the source folder from the path, if pylstm is found without it.
+
+    `python -m pytest` puts the folder it is called from first on the path, and the package in this one has
+    compiled modules only if it was built in place: `pytest` and `python -m pytest` shall test the same.
+    """
+    source = Path(__file__).resolve().parents[1]
+    before = sys.path.copy()
+    sys.path[:] = [entry for entry in before if Path(entry).resolve() != source]
+    if importlib.util.find_spec("pylstm") is None:
+        sys.path[:] = before
+
+
+_test_what_is_installed()
 pytest.register_assert_rewrite("helpers")
 
 
