@@ -6,6 +6,8 @@ may crash, hang or return NaN.
 
 import numpy as np
 import pytest
+from helpers.estimators import classifier, model
+from helpers.training import Recorder
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
@@ -14,10 +16,6 @@ from pylstm import LSTMRegressor, SequenceScaler, core, sliding_windows
 rng = np.random.default_rng(0)
 X = rng.normal(size=(20, 6, 2)).astype(np.float32)
 y = rng.normal(size=20).astype(np.float32)
-
-
-def model(**parameters):
-    return LSTMRegressor(**{"hidden_size": 4, "max_iter": 3, "random_state": 0, **parameters})
 
 
 def fitted():
@@ -56,7 +54,7 @@ WRONG_DATA = {
     "0-D X": (lambda: model().fit(1.0, y), ValueError, "scalar array"),
     "1-D X": (lambda: model().fit(X[:, 0, 0], y), ValueError, "Expected 2D array, got 1D array"),
     "4-D X": (lambda: model().fit(X[..., None], y), ValueError, "dim"),
-    "no X": (lambda: model().fit(None, y), ValueError, ""),
+    "no X": (lambda: model().fit(None, y), ValueError, "Expected 2D array, got scalar array"),
     "no y": (lambda: model().fit(X, None), ValueError, "requires y to be passed"),
     "3-D y": (lambda: model().fit(X, X), ValueError, "dim"),
     "no samples": (lambda: model().fit(X[:0], y[:0]), ValueError, "0 sample"),
@@ -247,6 +245,31 @@ def test_wrong_parameter_raises_before_any_work(name, value):
     with pytest.raises(ValueError, match=name):
         regressor.fit(X, y)
     assert not hasattr(regressor, "n_iter_")
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"missing": "drop"},
+        {"dropout": 1.0},
+        {"dropout": -0.1},
+        {"recurrent_dropout": 1.0},
+        {"solver": "lion"},
+        {"max_grad_value": 0},
+        {"bidirectional": "yes"},
+        {"return_sequences": 2},
+        {"stateful": None},
+        {"learning_rate": 0.1},
+        {"averaging": 0.9},
+        pytest.param({"callbacks": Recorder()}, id="callbacks that are no list"),
+    ],
+    ids=str,
+)
+def test_wrong_parameters_raise(parameters):
+    name = next(iter(parameters))
+    for estimator, targets in ((model(**parameters), y), (classifier(**parameters), y > 0)):
+        with pytest.raises(ValueError, match=f"The '{name}' parameter of LSTM"):
+            estimator.fit(X, targets)
 
 
 def test_every_parameter_has_a_row():

@@ -1,24 +1,26 @@
 """Threads, processes and signals. Each case runs in a process of its own, with a hard time limit."""
 
 import multiprocessing
+import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
+from helpers import dispatch
 from programs import run_python
 
-from pylstm import _config, core
-from pylstm._config import kernels
+from pylstm import core
 
-needs_openmp = pytest.mark.skipif(not kernels.has_openmp(), reason="built without OpenMP")
+needs_openmp = pytest.mark.skipif(not dispatch.kernels.has_openmp(), reason="built without OpenMP")
 
 COMMON = """
     import multiprocessing
     import os
     import numpy as np
+    from helpers import dispatch
     from pylstm import LSTMRegressor, core
-    from pylstm._config import kernels
 
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 10, 3)).astype(np.float32)
@@ -26,7 +28,7 @@ COMMON = """
 
 
     def fit_and_predict(n_jobs):
-        kernels.set_work_per_thread(0)  # threads even for so little
+        dispatch.kernels.set_work_per_thread(0)  # threads even for so little
         regressor = LSTMRegressor(hidden_size=8, max_iter=2, n_jobs=n_jobs, random_state=0,
                                   batch_size=100, tol=0.0, n_iter_no_change=100)
         return regressor.fit(X, y).predict(X)
@@ -55,7 +57,12 @@ def test_child_of_a_process_that_ran_threads_gives_the_same_bits(method, tmp_pat
         np.testing.assert_array_equal(here, fit_and_predict(2))
     """)
     )
-    subprocess.run([sys.executable, "-W", "ignore", str(program)], check=True, timeout=60)
+    subprocess.run(
+        [sys.executable, "-W", "ignore", str(program)],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},  # of helpers
+        check=True,
+        timeout=60,
+    )
 
 
 @needs_openmp
@@ -133,17 +140,17 @@ def test_n_jobs_counts_as_in_joblib():
     assert 1 <= everything <= joblib.cpu_count()
     assert core.effective_n_threads(-1) == everything
     assert core.effective_n_threads(-1000) == 1
-    if kernels.has_openmp():
+    if dispatch.kernels.has_openmp():
         assert core.effective_n_threads(3) == 3
     with pytest.raises(ValueError, match="n_jobs=0"):
         core.effective_n_threads(0)
 
 
 def test_cpus_of_the_process_are_the_limit(monkeypatch):
-    _config._cpu_count.cache_clear()
+    dispatch._cpu_count.cache_clear()
     monkeypatch.setattr("joblib.cpu_count", lambda: 1)  # what a container with one CPU gives
     assert core.effective_n_threads() == 1
-    _config._cpu_count.cache_clear()
+    dispatch._cpu_count.cache_clear()
 
 
 def test_predicting_through_the_core_does_not_import_scikit_learn():

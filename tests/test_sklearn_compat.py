@@ -1,16 +1,15 @@
-"""LSTMRegressor among scikit-learn's tools: checks, pipelines, searches, metadata, persistence."""
+"""The estimators among scikit-learn's tools: checks, pipelines, searches, copies, DataFrames."""
 
-import pickle
 import warnings
+from functools import partial
 
-import joblib
 import numpy as np
 import pytest
-import sklearn
+from helpers import estimators
+from helpers.estimators import standardised
 from numpy.testing import assert_array_equal
 from scipy.stats import loguniform
 from sklearn.base import clone
-from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import (
     GridSearchCV,
@@ -23,7 +22,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from pylstm import LSTMClassifier, LSTMRegressor, SequenceScaler, core
+from pylstm import LSTMClassifier, LSTMRegressor, SequenceScaler
 
 N_SAMPLES, N_TIMESTEPS, N_FEATURES = 80, 5, 2
 rng = np.random.default_rng(0)
@@ -31,27 +30,10 @@ X = (10 + 3 * rng.normal(size=(N_SAMPLES, N_TIMESTEPS, N_FEATURES))).astype(np.f
 X_flat = X.reshape(N_SAMPLES, -1)
 y = 1000 + 100 * (X[:, -1, 0] - X[:, -2, 1]).astype(np.float64)
 
-# A worker of a process pool imports scikit-learn, and warns, by itself.
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+model = partial(estimators.model, hidden_size=6, learning_rate_init=0.02, max_iter=40)
 
 
-def model(**parameters):
-    defaults = {
-        "hidden_size": 6,
-        "batch_size": 16,
-        "learning_rate_init": 0.02,
-        "max_iter": 40,
-        "random_state": 0,
-        "n_jobs": 1,
-    }
-    return LSTMRegressor(**{**defaults, **parameters})
-
-
-def standardised(regressor):
-    """The regressor with its targets standardised."""
-    return TransformedTargetRegressor(regressor, transformer=StandardScaler())
-
-
+@pytest.mark.filterwarnings("ignore:Training stopped improving")
 @parametrize_with_checks([LSTMRegressor(), LSTMClassifier()])
 def test_estimator_checks_pass_without_exception(estimator, check, monkeypatch):
     monkeypatch.setenv("SCIPY_ARRAY_API", "1")  # without it one check would be skipped
@@ -81,6 +63,8 @@ def test_transformed_target_regressor_handles_several_outputs():
     assert regressor.score(X, targets) > 0.8
 
 
+# Of the small learning rate; a worker of a process pool imports scikit-learn, and warns, by itself.
+@pytest.mark.filterwarnings("ignore:Training stopped improving")
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_grid_search_over_a_pipeline(n_jobs):
     search = GridSearchCV(
@@ -153,46 +137,6 @@ def test_clone_copies_the_parameters_and_nothing_learned():
     assert_array_equal(cloned.fit(X, y).predict(X), regressor.predict(X))
 
 
-def pickled(regressor, path):
-    return pickle.loads(pickle.dumps(regressor))
-
-
-def cloudpickled(regressor, path):
-    cloudpickle = pytest.importorskip("cloudpickle")
-    return pickle.loads(cloudpickle.dumps(regressor))
-
-
-def dumped(regressor, path):
-    joblib.dump(regressor, path / "regressor.joblib")
-    return joblib.load(path / "regressor.joblib")
-
-
-def memory_mapped(regressor, path):
-    joblib.dump(regressor, path / "regressor.joblib")
-    return joblib.load(path / "regressor.joblib", mmap_mode="r")
-
-
-@pytest.mark.parametrize("copied", [pickled, cloudpickled, dumped, memory_mapped])
-def test_stored_estimator_predicts_and_goes_on_learning_the_same(copied, tmp_path):
-    regressor = model(max_iter=3).fit(X, y)
-    restored = copied(regressor, tmp_path)
-    assert_array_equal(restored.predict(X), regressor.predict(X))
-    assert_array_equal(restored.input_coefs_[0], regressor.input_coefs_[0])
-    regressor.partial_fit(X, y)
-    assert_array_equal(restored.partial_fit(X, y).predict(X), regressor.predict(X))
-
-
-def test_stored_pipeline_predicts_the_same(tmp_path):
-    pipeline = standardised(make_pipeline(SequenceScaler(), model(max_iter=3))).fit(X, y)
-    assert_array_equal(dumped(pipeline, tmp_path).predict(X), pipeline.predict(X))
-
-
-def test_unfitted_estimator_can_be_stored(tmp_path):
-    restored = dumped(model(hidden_size=3), tmp_path)
-    assert restored.get_params() == model(hidden_size=3).get_params()
-    assert not hasattr(restored, "n_iter_")
-
-
 # DataFrames
 
 
@@ -242,54 +186,3 @@ def test_failing_fit_leaves_the_names():
 def test_dataframe_of_targets_gives_several_outputs():
     regressor = model(max_iter=2).fit(X, frame(3))
     assert regressor.predict(X).shape == (N_SAMPLES, 3)
-
-
-# Metadata
-
-
-@pytest.fixture
-def _routing():
-    with sklearn.config_context(enable_metadata_routing=True):
-        yield
-
-
-@pytest.mark.usefixtures("_routing")
-def test_sample_weight_is_routed_to_fit_and_score():
-    weight = np.linspace(0, 1, N_SAMPLES)
-    regressor = model(max_iter=3).set_fit_request(sample_weight=True)
-    regressor.set_score_request(sample_weight=True)
-    pipeline = make_pipeline(SequenceScaler().set_fit_request(sample_weight=False), regressor)
-    pipeline.fit(X, y, sample_weight=weight)
-    scaled = SequenceScaler().fit_transform(X)
-    expected = model(max_iter=3).fit(scaled, y, sample_weight=weight)
-    assert_array_equal(pipeline.predict(X), expected.predict(scaled))
-    assert pipeline.score(X, y, sample_weight=weight) == pytest.approx(
-        expected.score(scaled, y, sample_weight=weight)
-    )
-    search = GridSearchCV(regressor, {"hidden_size": [2, 3]}, cv=2, error_score="raise")
-    search.fit(X, y, sample_weight=weight)
-    best = model(max_iter=3, hidden_size=search.best_params_["hidden_size"])
-    assert_array_equal(search.predict(X), best.fit(X, y, sample_weight=weight).predict(X))
-
-
-@pytest.mark.usefixtures("_routing")
-def test_sample_weight_is_routed_to_partial_fit():
-    regressor = model().set_partial_fit_request(sample_weight=True)
-    requests = regressor.get_metadata_routing().partial_fit.requests
-    assert requests == {"sample_weight": True, "lengths": None}
-
-
-@pytest.mark.usefixtures("_routing")
-def test_pipeline_transforms_the_validation_samples(monkeypatch):
-    scored = []
-    real_predict = core.predict
-
-    def predict(params, X, *args, **options):
-        scored.append(X.copy())
-        return real_predict(params, X, *args, **options)
-
-    monkeypatch.setattr(core, "predict", predict)
-    regressor = model(max_iter=2, early_stopping=True).set_fit_request(X_val=True, y_val=True)
-    pipeline = make_pipeline(SequenceScaler(), regressor, transform_input=["X_val"])
-    pipeline.fit(X[:60], y[:60], X_val=X[60:], y_val=y[60:])
-    assert_array_equal(scored[0], pipeline[0].transform(X[60:]))

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from helpers.kernels import assert_parameters_agree
 from reference import (
     TORCH_VECTORS,
     Shape,
@@ -17,6 +18,8 @@ from reference import (
 )
 
 from pylstm import core
+
+pytestmark = pytest.mark.kernels
 
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-10}
 TRAINED_TOLERANCE = 1e-8  # float64 weights after 50 steps of the optimiser
@@ -45,11 +48,6 @@ def assert_results_agree(p, X, arch, given, upstream, expected):
         assert deviation(actual[name], array) < TOLERANCE[dtype], name
 
 
-def assert_parameters_agree(params, arch, expected, tolerance):
-    for name, array in core.unpack_parameters(params, arch).items():
-        assert deviation(array, expected[name]) < tolerance, name
-
-
 def assert_training_agrees(p, X, y, arch, batches, optimizer_class, settings, expected, **options):
     """`core.train` on the same batches gives the parameters `expected`."""
     params = core.pack_parameters(p, arch, np.float64)
@@ -59,7 +57,7 @@ def assert_training_agrees(p, X, y, arch, batches, optimizer_class, settings, ex
         order=batches.ravel(), batch_size=batches.shape[1], **options,
     )  # fmt: skip
     assert optimizer.n_steps == len(batches) == 50
-    assert_parameters_agree(params, arch, expected, TRAINED_TOLERANCE)
+    assert_parameters_agree(params, expected, arch, TRAINED_TOLERANCE)
 
 
 # -- stored ---------------------------------------------------------------------------------------
@@ -192,7 +190,7 @@ def test_the_gradient_through_missing_values_is_that_of_autograd(shape, network,
     assert deviation(core.predict(params, problem.X, arch, **given), output) < tolerance
     actual = core.backward(params, problem.X, arch, d_output=d_output, **given)
     assert deviation(actual.d_X, d_X) < tolerance
-    assert_parameters_agree(actual.d_params, arch, d_params, tolerance)
+    assert_parameters_agree(actual.d_params, d_params, arch, tolerance)
 
 
 # -- live: losses and dropout ---------------------------------------------------------------------
@@ -254,7 +252,7 @@ def test_losses_and_their_gradients_agree_with_those_of_torch(loss, network, dty
         loss=ours, sample_weight=sample_weight, lengths=problem.lengths,
     )  # fmt: skip
     assert actual == pytest.approx(value, rel=TOLERANCE[dtype])
-    assert_parameters_agree(actual_gradient, arch, gradient, TOLERANCE[dtype])
+    assert_parameters_agree(actual_gradient, gradient, arch, TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -277,7 +275,7 @@ def test_the_gradient_through_dropout_is_that_of_autograd(network, dropout, dtyp
         problem.p, problem.X, problem.y, masks, *given
     )
     assert loss == pytest.approx(expected, rel=TOLERANCE[dtype])
-    assert_parameters_agree(gradient, arch, expected_gradient, TOLERANCE[dtype])
+    assert_parameters_agree(gradient, expected_gradient, arch, TOLERANCE[dtype])
 
 
 # -- live: training -------------------------------------------------------------------------------

@@ -1,75 +1,30 @@
-"""The displays draw what the estimators say; matplotlib is needed for drawing only."""
-
-import subprocess
-import sys
-import warnings
-from collections import namedtuple
-from pathlib import Path
+"""LSTMGateDisplay draws what the estimators say."""
 
 import numpy as np
 import pytest
+from helpers.displays import (
+    GATES,
+    HIDDEN_SIZE,
+    N_FEATURES,
+    N_SAMPLES,
+    N_TIMESTEPS,
+    PANELS,
+    Activations,
+    X,
+    X_flat,
+    gates_of,
+    lengths,
+    model,
+    wrapped,
+    y,
+)
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator
-from sklearn.compose import TransformedTargetRegressor
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.linear_model import Ridge
-from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-import pylstm
-from pylstm import LSTMClassifier, LSTMRegressor, SequenceScaler
+from pylstm import LSTMClassifier, SequenceScaler
 from pylstm.inspection import LossCurveDisplay, LSTMGateDisplay
-
-N_SAMPLES, N_TIMESTEPS, N_FEATURES, HIDDEN_SIZE = 30, 7, 2, 4
-rng = np.random.default_rng(0)
-X = (5 + 2 * rng.normal(size=(N_SAMPLES, N_TIMESTEPS, N_FEATURES))).astype(np.float32)
-X_flat = X.reshape(N_SAMPLES, -1)
-y = X[:, -1, 0] - X[:, -2, 1]
-lengths = rng.integers(2, N_TIMESTEPS, size=N_SAMPLES)
-
-GATES = {  # names of the panels, and those in what gate_activations returns
-    "input_gate": "input",
-    "forget_gate": "forget",
-    "candidate": "candidate",
-    "output_gate": "output",
-    "cell_state": "cell",
-    "hidden_state": "hidden",
-}
-PANELS = [*GATES, "forgotten", "added"]
-Activations = namedtuple("Activations", GATES.values())
-
-# A worker of a process pool imports scikit-learn, and warns, by itself.
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
-
-def model(**parameters):
-    defaults = {"hidden_size": HIDDEN_SIZE, "max_iter": 2, "random_state": 0, "n_jobs": 1}
-    return LSTMRegressor(**{**defaults, **parameters})
-
-
-@pytest.fixture(scope="module")
-def fitted():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return model().fit(X, y)
-
-
-@pytest.fixture
-def plt():
-    matplotlib = pytest.importorskip("matplotlib")
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    yield pyplot
-    pyplot.close("all")
-
-
-@pytest.fixture
-def _no_matplotlib(monkeypatch):
-    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
 
 
 class FakeLSTM(BaseEstimator):
@@ -103,14 +58,6 @@ def assert_draws(display, gates, sequence):
     assert_array_equal(drawn(display, "added"), gates.input * gates.candidate)
 
 
-def gates_of(estimator, X, sample, units=slice(None), length=None, **options):
-    gates = estimator.gate_activations(X, **options)
-    return Activations(*(values[sample, :length][:, units] for values in gates))
-
-
-# LSTMGateDisplay
-
-
 @pytest.mark.parametrize("kind", ["lines", "heatmap"])
 def test_gates_are_drawn_as_gate_activations_gives_them(plt, fitted, kind):
     display = LSTMGateDisplay.from_estimator(fitted, X, sample=3, kind=kind)
@@ -131,7 +78,7 @@ def test_few_units_are_lines_and_many_heat_maps(plt, hidden_size, kind):
 
 
 def test_many_features_are_a_heat_map(plt):
-    wide = rng.normal(size=(10, 3, 6))
+    wide = np.random.default_rng(1).normal(size=(10, 3, 6))
     display = LSTMGateDisplay.from_estimator(model().fit(wide, wide[:, 0, 0]), wide)
     assert "sequence" in display.heatmaps_
     assert_array_equal(drawn(display, "sequence"), wide[0])
@@ -237,17 +184,6 @@ def test_other_estimator_with_gate_activations(plt):
 
 
 # Wrappers
-
-
-def wrapped(transformers, lstm):
-    """The LSTM in a pipeline, in a transformed target, in a search."""
-    return GridSearchCV(
-        TransformedTargetRegressor(
-            make_pipeline(*transformers, lstm), transformer=StandardScaler()
-        ),
-        {"regressor__lstmregressor__hidden_size": [HIDDEN_SIZE]},
-        cv=2,
-    )
 
 
 def test_wrappers_are_opened_and_the_input_drawn_as_the_network_reads_it(plt):
@@ -413,134 +349,3 @@ def test_other_wrong_options(plt, fitted):
         LSTMGateDisplay.from_estimator(fitted, X, time=[1, 2, 3])
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         LSTMGateDisplay.from_estimator(fitted, X, lengths=[3, 4])
-
-
-@pytest.mark.parametrize(
-    "draw",
-    [
-        lambda estimator: LSTMGateDisplay.from_estimator(estimator, X),
-        LossCurveDisplay.from_estimator,
-    ],
-    ids=["gates", "loss"],
-)
-def test_estimators_that_cannot_be_drawn(plt, draw):
-    for estimator in (
-        model(),
-        make_pipeline(SequenceScaler(), model()),
-        TransformedTargetRegressor(model()),
-        wrapped([SequenceScaler()], model()),
-    ):
-        with pytest.raises(NotFittedError):
-            draw(estimator)
-    ridge = Ridge().fit(X_flat, y)
-    for estimator in (
-        ridge,
-        make_pipeline(StandardScaler(), ridge).fit(X_flat, y),
-        wrapped([SequenceScaler()], model()).set_params(refit=False).fit(X, y),
-    ):
-        with pytest.raises(TypeError, match="Expected a fitted LSTMRegressor"):
-            draw(estimator)
-    for estimator in (LSTMRegressor, "lstm", None):
-        with pytest.raises(TypeError):
-            draw(estimator)
-
-
-# LossCurveDisplay
-
-
-def test_loss_curve(plt, fitted):
-    display = LossCurveDisplay.from_estimator(fitted)
-    assert isinstance(display, LossCurveDisplay)
-    assert_array_equal(display.loss_line_.get_xdata(), [1, 2])
-    assert_array_equal(display.loss_line_.get_ydata(), fitted.loss_curve_)
-    assert display.score_line_ is display.score_ax_ is None
-    assert list(display.axes_) == [display.ax_]
-    assert display.figure_ is display.ax_.figure
-    best = np.argmin(fitted.loss_curve_)
-    assert display.best_epoch == best + 1
-    assert_array_equal(display.best_point_.get_offsets(), [[best + 1, fitted.loss_curve_[best]]])
-
-
-def test_validation_scores_have_an_axis_of_their_own(plt):
-    stopped = model(early_stopping=True, max_iter=5, learning_rate_init=0.05).fit(X, y)
-    display = LossCurveDisplay.from_estimator(stopped, name="small")
-    scores = stopped.validation_scores_
-    assert list(display.axes_) == [display.ax_, display.score_ax_]
-    assert display.score_line_.axes is display.score_ax_ is not display.ax_
-    assert_array_equal(display.score_line_.get_xdata(), range(1, len(scores) + 1))
-    assert_array_equal(display.score_line_.get_ydata(), scores)
-    best = np.argmax(scores)
-    assert scores[best] == stopped.best_validation_score_
-    assert_array_equal(display.best_point_.get_offsets(), [[best + 1, scores[best]]])
-    labels = [text.get_text() for text in display.score_ax_.get_legend().get_texts()]
-    assert labels == [
-        "small: training loss",
-        "small: validation score",
-        f"small: best epoch, {best + 1}",
-    ]
-
-
-def test_scores_of_the_last_epochs_only(plt):
-    display = LossCurveDisplay(loss_curve=[4, 3, 2, 1], validation_scores=[0.5, 0.2]).plot()
-    assert_array_equal(display.score_line_.get_xdata(), [3, 4])
-    assert_array_equal(display.best_point_.get_offsets(), [[3, 0.5]])
-
-
-def test_several_displays_in_one_picture(plt):
-    figure, ax = plt.subplots()
-    first = LossCurveDisplay(loss_curve=[2, 1], validation_scores=[0, 1], name="a").plot(ax=ax)
-    assert first.ax_ is ax
-    second = LossCurveDisplay(loss_curve=[3, 2], validation_scores=[1, 0], name="b").plot(
-        ax=first.axes_
-    )
-    third = LossCurveDisplay(loss_curve=[3, 3]).plot(ax=first.axes_, name="c")
-    assert second.score_ax_ is first.score_ax_
-    assert len(figure.axes) == 2
-    lines = [first.loss_line_, first.score_line_, second.loss_line_, second.score_line_]
-    assert len({line.get_color() for line in [*lines, third.loss_line_]}) == 5
-    labels = [text.get_text() for text in first.score_ax_.get_legend().get_texts()]
-    assert {"a: training loss", "b: best epoch, 1", "c: training loss"} <= set(labels)
-
-
-def test_epochs_without_a_figure(plt):
-    scores = [np.nan, 0.3, np.nan]
-    assert LossCurveDisplay(loss_curve=[3, 2, 1], validation_scores=scores).best_epoch == 2
-    for curve in ([], [np.nan]):
-        display = LossCurveDisplay(loss_curve=curve).plot()
-        assert display.best_epoch is None
-        assert display.best_point_ is None
-
-
-def test_keywords_of_the_curves(plt):
-    display = LossCurveDisplay(loss_curve=[2, 1], validation_scores=[0, 1])
-    display.plot(loss_kw={"color": "black", "label": "mine"}, score_kw={"linewidth": 4})
-    assert display.loss_line_.get_color() == "black"
-    assert display.loss_line_.get_label() == "mine"
-    assert display.score_line_.get_linewidth() == 4
-
-
-# Without matplotlib
-
-
-@pytest.mark.usefixtures("_no_matplotlib")
-def test_displays_ask_for_matplotlib(fitted):
-    message = "{} requires matplotlib. You can install matplotlib with `pip install matplotlib`"
-    gates = gates_of(fitted, X, 0)
-    display = LSTMGateDisplay(
-        sequence=X[0], **{name: getattr(gates, GATES[name]) for name in GATES}
-    )
-    for name, draw in {
-        "LSTMGateDisplay.from_estimator": lambda: LSTMGateDisplay.from_estimator(fitted, X),
-        "LSTMGateDisplay.plot": display.plot,
-        "LossCurveDisplay.from_estimator": lambda: LossCurveDisplay.from_estimator(fitted),
-        "LossCurveDisplay.plot": LossCurveDisplay(loss_curve=[1]).plot,
-    }.items():
-        with pytest.raises(ImportError) as error:
-            draw()
-        assert str(error.value) == message.format(name)
-
-
-def test_import_leaves_matplotlib_alone():
-    code = "import pylstm.inspection, sys; sys.exit('matplotlib' in sys.modules)"
-    package_parent = str(Path(pylstm.__file__).parents[1])
-    subprocess.run([sys.executable, "-c", code], cwd=package_parent, check=True, timeout=60)

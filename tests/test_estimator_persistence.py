@@ -1,0 +1,99 @@
+"""Pickles and other files: what they hold, and that it goes on exactly."""
+
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+from helpers.estimators import X, assert_same_weights, model, standardised, y
+from numpy.testing import assert_array_equal
+from sklearn.pipeline import make_pipeline
+
+import pylstm._persistence as persistence
+from pylstm import LSTMRegressor, SequenceScaler
+
+
+def pickled(regressor, path):
+    return pickle.loads(pickle.dumps(regressor))
+
+
+def cloudpickled(regressor, path):
+    cloudpickle = pytest.importorskip("cloudpickle")
+    return pickle.loads(cloudpickle.dumps(regressor))
+
+
+def dumped(regressor, path):
+    joblib.dump(regressor, path / "regressor.joblib")
+    return joblib.load(path / "regressor.joblib")
+
+
+def memory_mapped(regressor, path):
+    joblib.dump(regressor, path / "regressor.joblib")
+    return joblib.load(path / "regressor.joblib", mmap_mode="r")
+
+
+@pytest.mark.parametrize("copied", [pickled, cloudpickled, dumped, memory_mapped])
+def test_stored_estimator_predicts_and_goes_on_learning_the_same(copied, tmp_path):
+    regressor = model(max_iter=3).fit(X, y)
+    restored = copied(regressor, tmp_path)
+    assert_array_equal(restored.predict(X), regressor.predict(X))
+    assert_array_equal(restored.input_coefs_[0], regressor.input_coefs_[0])
+    regressor.partial_fit(X, y)
+    assert_array_equal(restored.partial_fit(X, y).predict(X), regressor.predict(X))
+
+
+def test_stored_pipeline_predicts_the_same(tmp_path):
+    pipeline = standardised(make_pipeline(SequenceScaler(), model(max_iter=3))).fit(X, y)
+    assert_array_equal(dumped(pipeline, tmp_path).predict(X), pipeline.predict(X))
+
+
+def test_unfitted_estimator_can_be_stored(tmp_path):
+    restored = dumped(model(hidden_size=3), tmp_path)
+    assert restored.get_params() == model(hidden_size=3).get_params()
+    assert not hasattr(restored, "n_iter_")
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_partial_fit_continues_exactly_after_a_pickle(solver):
+    regressor = model(solver=solver).fit(X, y)
+    restored = pickle.loads(pickle.dumps(regressor))
+    assert_array_equal(restored.predict(X), regressor.predict(X))
+    assert_same_weights(restored.partial_fit(X, y), regressor.partial_fit(X, y))
+
+
+def with_format(number):
+    state = model().fit(X, y).__getstate__()
+    if number is None:
+        del state["_pylstm_format"]
+    else:
+        state["_pylstm_format"] = number
+    return state
+
+
+def test_pickle_carries_the_format_version():
+    assert model().__getstate__()["_pylstm_format"] == persistence.FORMAT == 1
+
+
+def test_pickle_of_a_newer_format_is_refused():
+    with pytest.raises(ValueError, match=r"format 2; the installed one reads formats up to 1"):
+        LSTMRegressor().__setstate__(with_format(2))
+
+
+@pytest.mark.parametrize("stamp", [None, "1.0", 0])
+def test_foreign_pickle_is_refused(stamp):
+    with pytest.raises(ValueError, match="no pickle of a pylstm LSTMRegressor"):
+        LSTMRegressor().__setstate__(with_format(stamp))
+
+
+def test_pickle_of_an_older_format_is_migrated(monkeypatch):
+    old = with_format(1)
+    old["hidden"] = old.pop("hidden_size")
+    monkeypatch.setattr(persistence, "FORMAT", 3)
+    monkeypatch.setitem(persistence.MIGRATIONS, 1, lambda state: {**state, "step": 2})
+    monkeypatch.setitem(
+        persistence.MIGRATIONS, 2, lambda state: {**state, "hidden_size": state["hidden"]}
+    )
+    restored = LSTMRegressor()
+    restored.__setstate__(old)
+    assert (restored.hidden_size, restored.step) == (4, 2)
+    assert np.isfinite(restored.predict(X)).all()
