@@ -51,11 +51,11 @@ def threads_even_for_little_work():
 
 @pytest.fixture
 def train_calls(monkeypatch):
-    """The arguments of every call of core.train, in order, and the parameters after it."""
-    from pylstm import core
+    """The arguments of every pass over the samples, in order, and the parameters after it."""
+    from pylstm import _unchecked
 
     calls = []
-    real_train = core.train
+    real_train = _unchecked.train
 
     def train(params, X, y, arch, optimizer, **options):
         call = {"X": X, "y": y, "arch": arch, "optimizer": copy.deepcopy(optimizer), **options}
@@ -64,23 +64,23 @@ def train_calls(monkeypatch):
         calls[-1]["trained"] = params.copy()
         return loss
 
-    monkeypatch.setattr(core, "train", train)
+    monkeypatch.setattr(_unchecked, "train", train)
     return calls
 
 
 @pytest.fixture
 def predict_calls(monkeypatch):
-    """The arguments of every call of core.predict, in order."""
-    from pylstm import core
+    """The arguments of every prediction of the network, in order."""
+    from pylstm import _unchecked
 
     calls = []
-    real_predict = core.predict
+    real_predict = _unchecked.predict
 
     def predict(params, X, arch, *args, **options):
         calls.append({"X": X, **options})
         return real_predict(params, X, arch, *args, **options)
 
-    monkeypatch.setattr(core, "predict", predict)
+    monkeypatch.setattr(_unchecked, "predict", predict)
     return calls
 
 

@@ -328,7 +328,7 @@ def test_other_classes_in_partial_fit_raise():
             parts.partial_fit(X, y, classes=classes)
     assert parts.partial_fit(X, y, classes=CLASSES[::-1]).n_iter_ == 2
     assert parts.classes_.tolist() == CLASSES
-    with pytest.raises(ValueError, match="n_classes must be at least 2"):
+    with pytest.raises(ValueError, match="n_classes must be an integer, at least 2"):
         classifier().partial_fit(X, np.full(N_SAMPLES, "low"), classes=["low"])
 
 

@@ -24,7 +24,7 @@ from helpers.estimators import (
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
-from pylstm import LSTMRegressor, core
+from pylstm import LSTMRegressor, _unchecked, core
 
 
 def test_max_iter_warns_and_convergence_does_not():
@@ -116,10 +116,10 @@ def test_stalling_is_judged_by_the_loss_of_zero_outputs(loss, return_sequences, 
         zeros, X, targets, arch, loss=in_core, sample_weight=weight, lengths=LENGTHS
     )
     parameters = {"loss": loss, "return_sequences": return_sequences, "n_iter_no_change": 1}
-    monkeypatch.setattr(core, "train", lambda *args, **options: of_zeros + 1e-3)
+    monkeypatch.setattr(_unchecked, "train", lambda *args, **options: of_zeros + 1e-3)
     with pytest.warns(ConvergenceWarning, match="worse than that of an output of 0"):
         model(**parameters).fit(X, targets, weight, lengths=LENGTHS)
-    monkeypatch.setattr(core, "train", lambda *args, **options: of_zeros - 1e-3)
+    monkeypatch.setattr(_unchecked, "train", lambda *args, **options: of_zeros - 1e-3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model(**parameters).fit(X, targets, weight, lengths=LENGTHS)

@@ -118,7 +118,9 @@ def test_unfitted_models_raise(model):
 def test_models_without_an_lstm_raise():
     ridge = Ridge().fit(SERIES[:-1, np.newaxis], SERIES[1:])
     for model in (ridge, standardised(Ridge()).fit(SERIES[:, np.newaxis], SERIES)):
-        with pytest.raises(TypeError, match="No LSTMRegressor was found in"):
+        with pytest.raises(
+            TypeError, match="No fitted LSTMRegressor or LSTMClassifier was found in"
+        ):
             forecast(model, SERIES, 1)
     search = GridSearchCV(lstm(), {"hidden_size": [2]}, cv=2, refit=False)
     for model in ("model", fitted(search)):

@@ -116,7 +116,7 @@ def test_estimators_that_cannot_be_drawn(plt, draw):
         make_pipeline(StandardScaler(), ridge).fit(X_flat, y),
         wrapped([SequenceScaler()], model()).set_params(refit=False).fit(X, y),
     ):
-        with pytest.raises(TypeError, match="Expected a fitted LSTMRegressor"):
+        with pytest.raises(TypeError, match="No fitted LSTMRegressor or LSTMClassifier"):
             draw(estimator)
     for estimator in (LSTMRegressor, "lstm", None):
         with pytest.raises(TypeError):

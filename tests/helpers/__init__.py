@@ -1,5 +1,5 @@
 """What several test files share, by subject."""
 
-from pylstm import _config as dispatch  # which build of the kernels runs
+from pylstm import _dispatch as dispatch  # which build of the kernels runs
 
 __all__ = ["dispatch"]

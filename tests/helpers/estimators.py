@@ -6,7 +6,7 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.metrics import d2_pinball_score, r2_score
 from sklearn.preprocessing import StandardScaler
 
-from pylstm import LSTMClassifier, LSTMRegressor, core
+from pylstm import LSTMClassifier, LSTMRegressor, _unchecked, core
 
 # -- data -----------------------------------------------------------------------------------------
 
@@ -67,7 +67,7 @@ def standardised(regressor):
 def replace_pass(monkeypatch, number, effect):
     """Let the pass over the data of this number, from 1, have another effect."""
     passes = []
-    real_train = core.train
+    real_train = _unchecked.train
 
     def train(params, *args, **options):
         passes.append(None)
@@ -75,7 +75,7 @@ def replace_pass(monkeypatch, number, effect):
             return effect(params)
         return real_train(params, *args, **options)
 
-    monkeypatch.setattr(core, "train", train)
+    monkeypatch.setattr(_unchecked, "train", train)
 
 
 def raises(error):
