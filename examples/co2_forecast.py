@@ -1,4 +1,6 @@
-"""Forecast a monthly series with a 12-month season: the CO2 in the air at Mauna Loa.
+"""
+Forecast a monthly series with a 12-month season: the CO2 in the air at Mauna Loa
+=================================================================================
 
 Ice-cream sales are low in December and high in June, year after year: whoever forecasts them
 needs to remember more than last month. CO2 in the air is such a series too. It falls every summer,
@@ -19,7 +21,7 @@ meets the forecasts that cost nothing:
 The LSTM beats all three. On so regular a series a linear model of the same 36 changes
 (scikit-learn's RidgeCV) does as well: it is worth a try before any network.
 
-Run it with `python examples/co2_forecast.py`. It needs nothing but pylstm, and draws the picture if
+Run it with ``python examples/co2_forecast.py``. It needs nothing but pylstm, and draws the picture if
 matplotlib is installed.
 """
 
@@ -85,7 +87,9 @@ def lstm_forecast(model, co2):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="Forecast the CO2 at Mauna Loa, beside the naive forecasts."
+    )
     parser.add_argument("--epochs", type=int, default=1000, help="passes over the data at most")
     parser.add_argument("--output", default="co2_forecast.png", help="where to draw the picture")
     args = parser.parse_args()

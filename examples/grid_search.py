@@ -1,10 +1,12 @@
-"""Choose an LSTM's hyper-parameters by grid search, with scikit-learn's own tools.
+"""
+Choose an LSTM's hyper-parameters by grid search, with scikit-learn's own tools
+===============================================================================
 
 An LSTMRegressor is searched like any other regressor. Here it forecasts the next month of the CO2
-record of `co2_forecast.py`:
+record of ``co2_forecast.py``:
 
 - Pipeline: scikit-learn's StandardScaler wants a table, so each window is one row, with a column
-  for each month; `n_timesteps` tells the LSTM how to read it.
+  for each month; ``n_timesteps`` tells the LSTM how to read it.
 - TransformedTargetRegressor: standardises the target, and puts the forecasts back into ppm.
 - TimeSeriesSplit: each fold is scored on the five years after those it was fitted on. A random
   split would let the model peek at the future.
@@ -12,7 +14,8 @@ record of `co2_forecast.py`:
 
 The last five years take no part in the search; they tell how good the choice is.
 
-Run it with `python examples/grid_search.py`. It needs nothing but pylstm.
+Run it with ``python examples/grid_search.py``. It needs nothing but pylstm, and draws the picture
+if matplotlib is installed.
 """
 
 import argparse
@@ -46,8 +49,11 @@ def make_model(max_epochs):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="Choose an LSTM's hyper-parameters by grid search."
+    )
     parser.add_argument("--epochs", type=int, default=500, help="passes over the data at most")
+    parser.add_argument("--output", default="grid_search.png", help="where to draw the picture")
     args = parser.parse_args()
 
     _, co2 = load_co2()
@@ -84,6 +90,42 @@ def main():
         f"\nMean absolute error on the {HELD_OUT} months held out: {lstm_error:.3f} ppm, "
         f"where last year's change gives {last_year_error:.3f}"
     )
+    draw(search.cv_results_, args.output)
+
+
+def draw(results, path):
+    """Draw the error of each candidate, and its deviation between the folds."""
+    try:
+        import matplotlib
+    except ImportError:
+        print("No picture: matplotlib is not installed (pip install matplotlib).")
+        return
+    matplotlib.use("Agg")  # to a file, with or without a screen
+    from matplotlib import pyplot as plt
+
+    sizes, rates, penalties = GRID.values()
+    candidates = [tuple(params[name] for name in GRID) for params in results["params"]]
+    fig, ax = plt.subplots(figsize=(9, 4.5), layout="constrained")
+    lines = [(rate, penalty) for rate in rates for penalty in penalties]
+    for number, (rate, penalty) in enumerate(lines):
+        rows = [candidates.index((size, rate, penalty)) for size in sizes]
+        ax.errorbar(
+            np.arange(len(sizes)) + 0.08 * (number - (len(lines) - 1) / 2),  # side by side
+            -results["mean_test_score"][rows],
+            results["std_test_score"][rows],
+            fmt="o-",
+            capsize=3,
+            label=f"learning_rate_init={rate}, alpha={penalty}",
+        )
+    ax.set_xticks(range(len(sizes)), sizes)
+    ax.set_xlabel("hidden_size")
+    ax.set_ylabel("mean absolute error, ppm")
+    ax.set_title("Candidates: means and standard deviations of four folds", loc="left")
+    ax.legend(frameon=False)
+    ax.grid(alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+    fig.savefig(path, dpi=120)
+    print(f"Picture: {path}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Look into the gates of an LSTM that has learned a season of 12 months.
+"""
+Look into the gates of an LSTM that has learned a season of 12 months
+=====================================================================
 
 Ice-cream sales peak in June and are lowest in December. In winter they hardly change: whoever
 looks at the last few months alone cannot tell how far summer is. An LSTM does not just use the
@@ -20,7 +22,7 @@ The sales are simulated, the same every year but for the chance of the weather. 
 a forecast can be at best. The average of the same month in all years before comes close, and is at
 least as good as the LSTM: but it is told the calendar, which the LSTM has to find out.
 
-Run it with `python examples/inside_the_gates.py`. It needs nothing but pylstm, and draws the
+Run it with ``python examples/inside_the_gates.py``. It needs nothing but pylstm, and draws the
 picture, of the last 36 months, if matplotlib is installed.
 """
 
@@ -70,7 +72,7 @@ def train(X, y, max_epochs):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Look into the gates of an LSTM.")
     parser.add_argument("--epochs", type=int, default=500, help="passes over the data at most")
     parser.add_argument(
         "--output", default="inside_the_gates.png", help="where to draw the picture"

@@ -1,4 +1,6 @@
-"""Tomorrow's price from the last 30 days: the S&P 500, walking forward through ten years.
+"""
+Tomorrow's price from the last 30 days: the S&P 500, walking forward through ten years
+======================================================================================
 
 The LSTM reads the last 30 daily returns (the logarithms of each close over the one before), and
 forecasts the next. Today's close grown by that return is its forecast of tomorrow's close. It
@@ -10,8 +12,9 @@ stands the naive forecast: tomorrow's close equals today's. Do not expect the LS
 the past returns say of the next is next to nothing. Plots of forecast prices that hug the
 real ones show little else than the naive forecast, one day late. Only a table such as this tells.
 
-Run it with `python examples/sp500_next_day.py`. The prices come with the package arch:
-`pip install ".[examples]"`.
+Run it with ``python examples/sp500_next_day.py``. The prices come with the package arch:
+``pip install ".[examples]"``. It draws the picture, of the last two months, if matplotlib is
+installed.
 """
 
 import argparse
@@ -57,9 +60,10 @@ def make_model(max_epochs):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Forecast the next day of the S&P 500.")
     parser.add_argument("--epochs", type=int, default=200, help="passes over the data at most")
     parser.add_argument("--first-year", type=int, default=2009, help="first year to forecast")
+    parser.add_argument("--output", default="sp500_next_day.png", help="where to draw the picture")
     args = parser.parse_args()
 
     days, closes = load_closes()
@@ -83,6 +87,7 @@ def main():
     print_row("all years", tomorrow, today, forecast)
     print(f"\nFits and forecasts took {perf_counter() - start:.1f} s.")
     conclude(tomorrow, today, forecast)
+    draw(days[WINDOW + 1 :][tested], tomorrow, today, forecast, args.output)
 
 
 def print_row(label, actual, naive, lstm):
@@ -107,6 +112,47 @@ def conclude(actual, naive, lstm):
     else:
         verdict = "is significantly " + ("smaller" if test.statistic < 0 else "larger") + " than"
     print(f"The LSTM's error {verdict} the naive forecast's (paired t-test, p={test.pvalue:.2g}).")
+
+
+def draw(days, actual, naive, lstm, path):
+    try:
+        import matplotlib
+    except ImportError:
+        print("No picture: matplotlib is not installed (pip install matplotlib).")
+        return
+    matplotlib.use("Agg")  # to a file, with or without a screen
+    from matplotlib import pyplot as plt
+
+    fig, (prices, errors) = plt.subplots(
+        2, figsize=(9, 7), height_ratios=[3, 2], layout="constrained"
+    )
+    last = slice(-42, None)  # two months of trading days
+    prices.plot(days[last], actual[last], "o-", color="black", ms=4, label="close")
+    for name, forecast, style in (("naive", naive, "--C1"), ("LSTM", lstm, "-C0")):
+        prices.plot(days[last], forecast[last], style, lw=2, label=f"{name}, made the day before")
+    prices.set_title("The S&P 500: both forecasts are the price, one day late", loc="left")
+    prices.set_ylabel("index points")
+
+    year = days.astype("datetime64[Y]").astype(int) + 1970
+    years = np.unique(year)
+    naive_error, lstm_error = (
+        np.array([mean_absolute_error(actual[year == y], forecast[year == y]) for y in years])
+        for forecast in (naive, lstm)
+    )
+    errors.bar(years, lstm_error / naive_error, color="C0", width=0.6)
+    errors.axhline(1, color="C1", ls="--", lw=2)
+    errors.set_ylim(0.95, 1.05)
+    errors.set_xticks(years)
+    errors.set_title(
+        "Mean absolute error of the LSTM, in units of the naive forecast's", loc="left"
+    )
+
+    prices.legend(frameon=False)
+    for ax in (prices, errors):
+        ax.grid(alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+    fig.savefig(path, dpi=120)
+    print(f"Picture: {path}")
 
 
 if __name__ == "__main__":

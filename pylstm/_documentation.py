@@ -160,7 +160,7 @@ _SHARED_DOCUMENTATION = {
     output_intercept_ : ndarray of shape (n_network_outputs,)
         Bias of the linear layer.
 
-    loss_curve_ : list of float of length n_iter_
+    loss_curve_ : list of float of length `n_iter_`
         Mean training loss of each epoch, penalty included.
 
     loss_ : float

@@ -52,7 +52,7 @@ class SquaredError(Loss):
 
 @dataclass(frozen=True)
 class AbsoluteError(Loss):
-    """|z - y|: predicts the median.
+    """`|z - y|`: predicts the median.
 
     Examples
     --------

@@ -1,5 +1,9 @@
-"""What the README says: its code runs as a reader would paste it, and so do its tests."""
+"""What the README and the guide say: their code runs as a reader would paste it, and so do the tests."""
 
+import contextlib
+import doctest
+import importlib.util
+import io
 import re
 import subprocess
 import sys
@@ -7,19 +11,43 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    page
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    if page.exists() and "```python" in page.read_text(encoding="utf-8")
+]
 
-pytestmark = pytest.mark.skipif(not README.exists(), reason="installed without the README")
+# The words after "python" are modules that the block needs. A text block right after it is its output.
+BLOCK = re.compile(r"^```python([ \w]*)\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?", re.M | re.S)
 
 
-def test_code_blocks_run(capsys):
-    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)
-    assert len(blocks) >= 3
-    namespace = {"__name__": "readme"}
-    for block in blocks:
-        exec(compile(block, str(README), "exec"), namespace)
-    printed = capsys.readouterr().out
-    assert float(re.search(r"R\^2 on the last five years: (\S+)", printed)[1]) > 0.9
+@pytest.mark.skipif(not PAGES, reason="installed without the README and the guide")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_code_blocks_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": "page"}
+    for modules, code, expected in BLOCK.findall(page.read_text(encoding="utf-8")):
+        if not all(importlib.util.find_spec(module) for module in modules.split()):
+            continue
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(code, str(page), "exec"), namespace)
+        if expected:
+            options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+            as_expected = doctest.OutputChecker().check_output(
+                expected, printed.getvalue(), options
+            )
+            assert as_expected, f"{code}\nprints\n{printed.getvalue()}\ninstead of\n{expected}"
+
+
+@pytest.mark.skipif(ROOT / "README.md" not in PAGES, reason="installed without the README")
+def test_readme_promises_a_good_forecast():
+    code = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))[0][1]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    assert float(re.search(r"R\^2 on the last five years: (\S+)", printed.getvalue())[1]) > 0.9
 
 
 def test_python_m_pytest_in_the_source_folder_tests_what_is_installed():
@@ -27,7 +55,7 @@ def test_python_m_pytest_in_the_source_folder_tests_what_is_installed():
     command = [sys.executable, "-m", "pytest", "-q", "-pno:cacheprovider", "--collect-only"]
     result = subprocess.run(
         [*command, "tests/test_kernels_stream.py"],
-        cwd=README.parent,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=120,
