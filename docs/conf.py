@@ -80,6 +80,7 @@ def mend_included(app, path, page, content):
 autosummary_generate = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # numpydoc's sections tell the types
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False
 # All of numpydoc's checks but those of sections that not every docstring needs (ES, EX, SA), of parameters
 # that are described elsewhere or together (PR03, PR04), and of style where the project has its own.
@@ -140,7 +141,8 @@ sphinx_gallery_conf = {
     "gallery_dirs": "gallery",
     "filename_pattern": r"\.py$",
     "ignore_pattern": r"make_\w+\.py$",
-    "within_subsection_order": "ExampleTitleSortKey",
+    "within_subsection_order": "FileNameSortKey",
+    "thumbnail_size": (640, 448),
     "reset_argv": arguments,
     "reset_modules": ("matplotlib", set_file),
     "download_all_examples": False,
@@ -157,9 +159,10 @@ html_static_path = ["_static"]
 html_css_files = ["pylstm.css"]
 html_show_sourcelink = False
 html_copy_source = False
+html_sidebars = {name: [] for name in ("start", "coming_from", "comparison")}  # no pages below them
 html_theme_options = {
     "navbar_align": "left",
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 8,
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],
     "secondary_sidebar_items": ["page-toc"],

@@ -121,6 +121,7 @@ def draw(days, actual, naive, lstm, path):
         print("No picture: matplotlib is not installed (pip install matplotlib).")
         return
     matplotlib.use("Agg")  # to a file, with or without a screen
+    from matplotlib import dates
     from matplotlib import pyplot as plt
 
     fig, (prices, errors) = plt.subplots(
@@ -128,10 +129,11 @@ def draw(days, actual, naive, lstm, path):
     )
     last = slice(-42, None)  # two months of trading days
     prices.plot(days[last], actual[last], "o-", color="black", ms=4, label="close")
-    for name, forecast, style in (("naive", naive, "--C1"), ("LSTM", lstm, "-C0")):
+    for name, forecast, style in (("LSTM", lstm, "-C0"), ("naive", naive, "--C1")):
         prices.plot(days[last], forecast[last], style, lw=2, label=f"{name}, made the day before")
     prices.set_title("The S&P 500: both forecasts are the price, one day late", loc="left")
     prices.set_ylabel("index points")
+    prices.xaxis.set_major_formatter(dates.ConciseDateFormatter(prices.xaxis.get_major_locator()))
 
     year = days.astype("datetime64[Y]").astype(int) + 1970
     years = np.unique(year)
