@@ -2,9 +2,9 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections import namedtuple
 from functools import partial
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from sklearn.base import (
@@ -27,6 +27,7 @@ from ._checks import check_states
 from ._fitting import LocalEpochs, Samples, TrainingLoop, Weights
 from ._lengths import is_step
 from ._persistence import VersionedStateMixin
+from ._typing import Array, ArrayLike, Floats
 from ._validation import (
     aligned,
     as_sequences,
@@ -35,6 +36,9 @@ from ._validation import (
     validate_sequences,
 )
 from .training import Averaging, Schedule, check_callbacks
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 # Each solver's optimiser, and the parameters of the estimator behind its keywords.
 _SOLVERS = {
@@ -51,9 +55,12 @@ _SOLVERS = {
 # grow with their number.
 _SCORED_AT_ONCE = 2**22
 
-States = namedtuple("States", ["h", "c"])
-States.__doc__ = """Hidden and cell states of all layers, of shape \
-(num_layers * num_directions, n_samples, hidden_size)."""
+
+class States(NamedTuple):
+    """Hidden and cell states of all layers, (num_layers * num_directions, n_samples, hidden_size)."""
+
+    h: Floats
+    c: Floats
 
 
 class BaseLSTM(
@@ -201,16 +208,16 @@ class BaseLSTM(
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
-        X,
-        y,
-        sample_weight=None,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
         *,
-        lengths=None,
-        X_val=None,
-        y_val=None,
-        sample_weight_val=None,
-        lengths_val=None,
-    ):
+        lengths: ArrayLike | None = None,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: ArrayLike | None = None,
+        lengths_val: ArrayLike | None = None,
+    ) -> "Self":
         """Learn from sequences and their targets.
 
         Ctrl-C ends the training with a warning and keeps the weights of the last finished epoch
@@ -638,16 +645,16 @@ class BaseLSTM(
 
     def fit_transform(
         self,
-        X,
-        y=None,
-        sample_weight=None,
+        X: Any,
+        y: Any = None,
+        sample_weight: ArrayLike | None = None,
         *,
-        lengths=None,
-        X_val=None,
-        y_val=None,
-        sample_weight_val=None,
-        lengths_val=None,
-    ):
+        lengths: ArrayLike | None = None,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: ArrayLike | None = None,
+        lengths_val: ArrayLike | None = None,
+    ) -> Any:
         """Fit, then transform the same sequences.
 
         Parameters
@@ -672,7 +679,7 @@ class BaseLSTM(
         )
         return self.transform(X, lengths=lengths)
 
-    def transform(self, X, *, lengths=None):
+    def transform(self, X: Any, *, lengths: ArrayLike | None = None) -> Any:
         """The final hidden states of the top layer: features for other estimators.
 
         Parameters
@@ -718,7 +725,14 @@ class BaseLSTM(
     def _n_features_out(self):
         return self._architecture.num_directions * self._architecture.hidden_size
 
-    def gate_activations(self, X, *, lengths=None, layer=-1, direction="forward"):
+    def gate_activations(
+        self,
+        X: Any,
+        *,
+        lengths: ArrayLike | None = None,
+        layer: int = -1,
+        direction: str = "forward",
+    ) -> core.GateActivations:
         """What the gates of one layer do at each time step.
 
         Parameters
@@ -782,7 +796,7 @@ class BaseLSTM(
         cell = layer % arch.num_layers * arch.num_directions + directions.index(direction)
         return core.GateActivations(*traces[:, cell])
 
-    def stream(self):
+    def stream(self) -> "PredictionStream":
         """A predictor that takes one time step at a time, in microseconds.
 
         Returns
@@ -817,27 +831,27 @@ class BaseLSTM(
         ]
 
     @property
-    def input_coefs_(self):
+    def input_coefs_(self) -> list[Floats]:
         """Input weights W of each layer and direction, views of shape (n_in, 4 * hidden_size)."""
         return self._cells("W")
 
     @property
-    def recurrent_coefs_(self):
+    def recurrent_coefs_(self) -> list[Floats]:
         """Recurrent weights U of each, views of shape (hidden_size, 4 * hidden_size)."""
         return self._cells("U")
 
     @property
-    def gate_intercepts_(self):
+    def gate_intercepts_(self) -> list[Floats]:
         """Biases b of each one's gates, views of shape (4 * hidden_size,)."""
         return self._cells("b")
 
     @property
-    def output_coef_(self):
+    def output_coef_(self) -> Floats:
         """Weights V of the output, a view of shape (num_directions * hidden_size, n_outputs)."""
         return self._named_parameters()["V"]
 
     @property
-    def output_intercept_(self):
+    def output_intercept_(self) -> Floats:
         """Bias d of the output, a view of shape (n_outputs,)."""
         return self._named_parameters()["d"]
 
@@ -856,7 +870,7 @@ class PredictionStream(core.Stream):
         super().__init__(params, arch)
         self._to_predictions = to_predictions
 
-    def step(self, x):
+    def step(self, x: ArrayLike) -> Array:
         """Take the next time step; see `BaseLSTM.stream`."""
         return self._to_predictions(super().step(x)[np.newaxis])[0]
 

@@ -1,5 +1,8 @@
 """The classifier: softmax over the network's outputs."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin, _fit_context
@@ -9,10 +12,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from . import core
-from ._base import BaseLSTM
+from ._base import BaseLSTM, States
 from ._documentation import documented
 from ._lengths import is_step
+from ._typing import Array, ArrayLike, RandomState
 from ._validation import pad_targets
+from .training import Averaging, Schedule, TrainingCallback
 
 
 @documented
@@ -84,43 +89,43 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
 
     def __init__(
         self,
-        hidden_size=32,
-        num_layers=1,
+        hidden_size: int = 32,
+        num_layers: int = 1,
         *,
-        class_weight=None,
-        bidirectional=False,
-        dropout=0.0,
-        recurrent_dropout=0.0,
-        return_sequences=False,
-        stateful=False,
-        missing="error",
-        n_timesteps=None,
-        solver="adam",
-        alpha=0.0,
-        batch_size=32,
-        learning_rate="constant",
-        learning_rate_init=0.003,
-        max_iter=50,
-        shuffle=True,
-        max_grad_norm=1.0,
-        max_grad_value=None,
-        averaging=None,
-        tol=1e-4,
-        n_iter_no_change=10,
-        early_stopping=False,
-        validation_fraction=0.1,
-        momentum=0.9,
-        nesterovs_momentum=True,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        warm_start=False,
-        callbacks=None,
-        random_state=None,
-        verbose=0,
-        n_jobs=None,
-        dtype="float32",
-    ):
+        class_weight: dict[Any, float] | str | None = None,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        return_sequences: bool = False,
+        stateful: bool = False,
+        missing: str = "error",
+        n_timesteps: int | None = None,
+        solver: str = "adam",
+        alpha: float = 0.0,
+        batch_size: int = 32,
+        learning_rate: str | Schedule = "constant",
+        learning_rate_init: float = 0.003,
+        max_iter: int = 50,
+        shuffle: bool = True,
+        max_grad_norm: float | None = 1.0,
+        max_grad_value: float | None = None,
+        averaging: Averaging | None = None,
+        tol: float = 1e-4,
+        n_iter_no_change: float = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        warm_start: bool = False,
+        callbacks: Sequence[TrainingCallback] | None = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+        n_jobs: int | None = None,
+        dtype: str = "float32",
+    ) -> None:
         super().__init__(
             hidden_size=hidden_size,
             num_layers=num_layers,
@@ -160,7 +165,15 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         self.class_weight = class_weight
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None, *, lengths=None):
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+    ) -> "LSTMClassifier":
         """Continue for a single epoch over the given samples.
 
         The first call starts as `fit` does. Weights, optimiser and random stream are carried on,
@@ -201,7 +214,14 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
                 )
         return self._fit(X, y, sample_weight, lengths, incremental=True, classes=classes)
 
-    def predict(self, X, *, lengths=None, initial_state=None, return_state=False):
+    def predict(
+        self,
+        X: Any,
+        *,
+        lengths: ArrayLike | None = None,
+        initial_state: States | tuple[ArrayLike, ArrayLike] | None = None,
+        return_state: bool = False,
+    ) -> Any:
         """Predict the classes of sequences.
 
         Parameters
@@ -242,7 +262,14 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         y = self.classes_[output.argmax(axis=-1)]
         return (y, state) if return_state else y
 
-    def predict_proba(self, X, *, lengths=None, initial_state=None, return_state=False):
+    def predict_proba(
+        self,
+        X: Any,
+        *,
+        lengths: ArrayLike | None = None,
+        initial_state: States | tuple[ArrayLike, ArrayLike] | None = None,
+        return_state: bool = False,
+    ) -> Any:
         """Predict the probabilities of the classes.
 
         Parameters
@@ -263,7 +290,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         p = self._to_predictions(self._in_dtype_of(X, output))
         return (p, state) if return_state else p
 
-    def predict_log_proba(self, X, *, lengths=None):
+    def predict_log_proba(self, X: Any, *, lengths: ArrayLike | None = None) -> Array:
         """Predict the logarithms of the probabilities of the classes.
 
         Parameters
@@ -278,7 +305,14 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         output, _ = self._network_output(X, lengths)
         return log_softmax(self._in_dtype_of(X, output), axis=-1)
 
-    def score(self, X, y, sample_weight=None, *, lengths=None):
+    def score(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+    ) -> float:
         """Accuracy of the predicted classes.
 
         Parameters

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from ._checks import require
+from ._typing import Array, NDArray
 
 
 @dataclass(frozen=True)
@@ -20,19 +21,19 @@ class Loss:
     _kind: ClassVar[int]  # the kernels' number of the loss
     _restricts_targets: ClassVar[bool] = False  # whether `check_targets` has anything to check
 
-    def n_outputs(self, n_targets):
+    def n_outputs(self, n_targets: int) -> int:
         """Outputs that the network needs for so many targets."""
         return n_targets
 
-    def prediction(self, output):
+    def prediction(self, output: Array) -> Array:
         """From outputs (..., n_outputs) to predictions of the targets (..., n_targets)."""
         return output
 
-    def check_targets(self, y):
+    def check_targets(self, y: Array) -> None:
         """Raise ValueError for values that the loss is not defined for."""
 
     @property
-    def _settings(self):
+    def _settings(self) -> NDArray[np.float64] | None:
         return None
 
 
@@ -87,12 +88,12 @@ class Huber(Loss):
     delta: float = 1.0
     _kind = 2
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         wanted = "a number, positive and finite"
         require("delta", self.delta, Real, wanted, lambda v: 0 < v < np.inf)
 
     @property
-    def _settings(self):
+    def _settings(self) -> NDArray[np.float64] | None:
         return np.array([self.delta], dtype=np.float64)
 
 
@@ -122,10 +123,10 @@ class Quantile(Loss):
     6
     """
 
-    quantiles: float | tuple = 0.5
+    quantiles: float | tuple[float, ...] = 0.5
     _kind = 3
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         quantiles = self._tuple
         for q in quantiles:
             require("Each of quantiles", q, Real, "a number between 0 and 1", lambda v: 0 < v < 1)
@@ -137,22 +138,24 @@ class Quantile(Loss):
             object.__setattr__(self, "quantiles", quantiles)  # hashable, whatever was given
 
     @property
-    def _tuple(self):
-        return (self.quantiles,) if isinstance(self.quantiles, Real) else tuple(self.quantiles)
+    def _tuple(self) -> tuple[float, ...]:
+        return (
+            (self.quantiles,) if isinstance(self.quantiles, float | Real) else tuple(self.quantiles)
+        )
 
-    def n_outputs(self, n_targets):
+    def n_outputs(self, n_targets: int) -> int:
         return n_targets * len(self._tuple)
 
-    def prediction(self, output):
+    def prediction(self, output: Array) -> Array:
         """(..., n_targets) for a single quantile, (..., n_targets, n_quantiles) for a sequence."""
-        if isinstance(self.quantiles, Real):
+        if isinstance(self.quantiles, float | Real):
             return output
         n_quantiles = len(self.quantiles)
         by_target = output.reshape(*output.shape[:-1], -1, n_quantiles)
         return np.sort(by_target, axis=-1)
 
     @property
-    def _settings(self):
+    def _settings(self) -> NDArray[np.float64] | None:
         return np.array(self._tuple, dtype=np.float64)
 
 
@@ -171,10 +174,10 @@ class Poisson(Loss):
     _kind = 4
     _restricts_targets = True
 
-    def prediction(self, output):
+    def prediction(self, output: Array) -> Array:
         return np.exp(output)
 
-    def check_targets(self, y):
+    def check_targets(self, y: Array) -> None:
         if (y < 0).any():
             raise ValueError(
                 f"The Poisson loss needs targets that are not negative, got {y.min()} in y."
@@ -203,14 +206,14 @@ class Gaussian(Loss):
 
     _kind = 5
 
-    def n_outputs(self, n_targets):
+    def n_outputs(self, n_targets: int) -> int:
         return 2 * n_targets
 
-    def prediction(self, output):
+    def prediction(self, output: Array) -> Array:
         """The means."""
         return output[..., ::2]
 
-    def std(self, output):
+    def std(self, output: Array) -> Array:
         """The standard deviations."""
         return np.logaddexp(output[..., 1::2], 0) + output.dtype.type(1e-6)
 
@@ -236,19 +239,19 @@ class LogLoss(Loss):
     _kind = 6
     _restricts_targets = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require("n_classes", self.n_classes, Integral, "an integer, at least 2", lambda v: v >= 2)
 
-    def n_outputs(self, n_targets):
+    def n_outputs(self, n_targets: int) -> int:
         """An output for each class; the class is the only target."""
         return self.n_classes
 
-    def prediction(self, output):
+    def prediction(self, output: Array) -> Array:
         """Probabilities, (..., n_classes)."""
         odds = np.exp(output - output.max(axis=-1, keepdims=True))
         return odds / odds.sum(axis=-1, keepdims=True)
 
-    def check_targets(self, y):
+    def check_targets(self, y: Array) -> None:
         is_class = (y >= 0) & (y < self.n_classes) & (y == np.floor(y))
         if not is_class.all():
             raise ValueError(

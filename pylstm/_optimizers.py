@@ -1,6 +1,10 @@
 """Optimisers: their settings and their state. The updates are compiled, in `_core.pyx`."""
 
+from typing import Any
+
 import numpy as np
+
+from ._typing import DTypeLike, NDArray
 
 
 class _Optimizer:
@@ -17,14 +21,17 @@ class _Optimizer:
     """
 
     _solver: int  # the kernels' number of the update
+    _n_moments: int
 
-    def __init__(self, n_params, dtype, learning_rate):
+    def __init__(
+        self, n_params: int, dtype: DTypeLike, learning_rate: float | NDArray[np.float64]
+    ) -> None:
         self.learning_rate = learning_rate
         self.moments = np.zeros((self._n_moments, n_params), dtype=dtype)
         self.step_count = np.zeros(1, dtype=np.int64)
 
     @property
-    def n_steps(self):
+    def n_steps(self) -> int:
         """Updates made so far."""
         return int(self.step_count[0])
 
@@ -32,33 +39,42 @@ class _Optimizer:
 class Adam(_Optimizer):
     """Adam (Kingma & Ba 2015, algorithm 1).
 
-    Parameters
-    ----------
-    n_params : int
-        Length of the flat parameter vector.
-    dtype : {numpy.float32, numpy.float64}
-        Its dtype.
-    learning_rate : float, default=0.001
-        Step size.
-    beta_1, beta_2 : float in [0, 1), default=0.9, 0.999
-        Decay of the running averages of the gradient and of its square.
-    epsilon : float, default=1e-8
-        Added to the root of the second moment.
+        Parameters
+        ----------
+        n_params : int
+            Length of the flat parameter vector.
+        dtype : {numpy.float32, numpy.float64}
+            Its dtype.
+        learning_rate : float, default=0.001
+            Step size.
+        beta_1, beta_2 : float in [0, 1), default=0.9, 0.999
+            Decay of the running averages of the gradient and of its square.
+        epsilon : float, default=1e-8
+            Added to the root of the second moment.
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from pylstm.core import Adam
-    >>> Adam(10, np.float32, learning_rate=0.01).n_steps
-    0
+        Examples
+        --------
+        >>> import numpy as np
+
+    from ._typing import DTypeLike, Floats, NDArray
+        >>> from pylstm.core import Adam
+        >>> Adam(10, np.float32, learning_rate=0.01).n_steps
+        0
     """
 
     _solver = 0
     _n_moments = 2
 
     def __init__(
-        self, n_params, dtype, *, learning_rate=1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8
-    ):
+        self,
+        n_params: int,
+        dtype: DTypeLike,
+        *,
+        learning_rate: float | NDArray[np.float64] = 1e-3,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+    ) -> None:
         super().__init__(n_params, dtype, learning_rate)
         self.beta_1 = beta_1
         self.beta_2 = beta_2
@@ -72,27 +88,31 @@ class Adam(_Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019).
 
-    Before each of Adam's updates the weights, not the biases, are multiplied by
-    ``1 - learning_rate * weight_decay``.
+        Before each of Adam's updates the weights, not the biases, are multiplied by
+        ``1 - learning_rate * weight_decay``.
 
-    Parameters
-    ----------
-    n_params, dtype, learning_rate, beta_1, beta_2, epsilon
-        As for `Adam`.
-    weight_decay : float, default=0.01
-        Strength of the decay.
+        Parameters
+        ----------
+        n_params, dtype, learning_rate, beta_1, beta_2, epsilon
+            As for `Adam`.
+        weight_decay : float, default=0.01
+            Strength of the decay.
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from pylstm.core import AdamW
-    >>> AdamW(10, np.float32, weight_decay=0.1).weight_decay
-    0.1
+        Examples
+        --------
+        >>> import numpy as np
+
+    from ._typing import DTypeLike, Floats, NDArray
+        >>> from pylstm.core import AdamW
+        >>> AdamW(10, np.float32, weight_decay=0.1).weight_decay
+        0.1
     """
 
     _solver = 1
 
-    def __init__(self, n_params, dtype, *, weight_decay=0.01, **settings):
+    def __init__(
+        self, n_params: int, dtype: DTypeLike, *, weight_decay: float = 0.01, **settings: Any
+    ) -> None:
         super().__init__(n_params, dtype, **settings)
         self.weight_decay = weight_decay
 
@@ -103,31 +123,41 @@ class AdamW(Adam):
 class RMSprop(_Optimizer):
     """Gradient descent by the sign and relative size of the gradient (Tieleman & Hinton 2012).
 
-    Parameters
-    ----------
-    n_params : int
-        Length of the flat parameter vector.
-    dtype : {numpy.float32, numpy.float64}
-        Its dtype.
-    learning_rate : float, default=0.001
-        Step size.
-    decay : float in [0, 1), default=0.99
-        Decay of the running average of the squared gradient.
-    epsilon : float, default=1e-8
-        Added to its root.
+        Parameters
+        ----------
+        n_params : int
+            Length of the flat parameter vector.
+        dtype : {numpy.float32, numpy.float64}
+            Its dtype.
+        learning_rate : float, default=0.001
+            Step size.
+        decay : float in [0, 1), default=0.99
+            Decay of the running average of the squared gradient.
+        epsilon : float, default=1e-8
+            Added to its root.
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from pylstm.core import RMSprop
-    >>> RMSprop(10, np.float32, decay=0.9).moments.shape
-    (1, 10)
+        Examples
+        --------
+        >>> import numpy as np
+
+    from ._typing import DTypeLike, Floats, NDArray
+        >>> from pylstm.core import RMSprop
+        >>> RMSprop(10, np.float32, decay=0.9).moments.shape
+        (1, 10)
     """
 
     _solver = 2
     _n_moments = 1
 
-    def __init__(self, n_params, dtype, *, learning_rate=1e-3, decay=0.99, epsilon=1e-8):
+    def __init__(
+        self,
+        n_params: int,
+        dtype: DTypeLike,
+        *,
+        learning_rate: float | NDArray[np.float64] = 1e-3,
+        decay: float = 0.99,
+        epsilon: float = 1e-8,
+    ) -> None:
         super().__init__(n_params, dtype, learning_rate)
         self.decay = decay
         self.epsilon = epsilon
@@ -139,31 +169,41 @@ class RMSprop(_Optimizer):
 class SGD(_Optimizer):
     """Stochastic gradient descent with momentum (Sutskever et al. 2013).
 
-    Parameters
-    ----------
-    n_params : int
-        Length of the flat parameter vector.
-    dtype : {numpy.float32, numpy.float64}
-        Its dtype.
-    learning_rate : float, default=0.001
-        Step size.
-    momentum : float in [0, 1), default=0.9
-        Share of the last update that is kept.
-    nesterov : bool, default=True
-        Whether to use Nesterov's momentum.
+        Parameters
+        ----------
+        n_params : int
+            Length of the flat parameter vector.
+        dtype : {numpy.float32, numpy.float64}
+            Its dtype.
+        learning_rate : float, default=0.001
+            Step size.
+        momentum : float in [0, 1), default=0.9
+            Share of the last update that is kept.
+        nesterov : bool, default=True
+            Whether to use Nesterov's momentum.
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from pylstm.core import SGD
-    >>> SGD(10, np.float64, momentum=0.0).moments.shape
-    (1, 10)
+        Examples
+        --------
+        >>> import numpy as np
+
+    from ._typing import DTypeLike, Floats, NDArray
+        >>> from pylstm.core import SGD
+        >>> SGD(10, np.float64, momentum=0.0).moments.shape
+        (1, 10)
     """
 
     _solver = 3
     _n_moments = 1
 
-    def __init__(self, n_params, dtype, *, learning_rate=1e-3, momentum=0.9, nesterov=True):
+    def __init__(
+        self,
+        n_params: int,
+        dtype: DTypeLike,
+        *,
+        learning_rate: float | NDArray[np.float64] = 1e-3,
+        momentum: float = 0.9,
+        nesterov: bool = True,
+    ) -> None:
         super().__init__(n_params, dtype, learning_rate)
         self.momentum = momentum
         self.nesterov = nesterov

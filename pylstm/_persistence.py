@@ -1,9 +1,12 @@
 """Pickles of fitted estimators that carry pylstm's own format version."""
 
+from collections.abc import Callable
+from typing import Any
+
 FORMAT = 1
 """Format of the state that this version writes; raised by one whenever that state changes."""
 
-MIGRATIONS = {}
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """For each older format, a function that turns its state into that of the next format."""
 
 _FORMAT_KEY = "_pylstm_format"

@@ -1,5 +1,8 @@
 """The regressor: the losses of numbers, what is predicted under them, and how that is scored."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from scipy.special import xlogy
 from sklearn.base import RegressorMixin, _fit_context
@@ -8,10 +11,15 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from . import core
-from ._base import BaseLSTM
+from ._base import BaseLSTM, States
 from ._documentation import documented
 from ._lengths import is_step
+from ._typing import Array, ArrayLike, RandomState
 from ._validation import pad_targets
+from .training import Averaging, Schedule, TrainingCallback
+
+if TYPE_CHECKING:
+    from .forecasting import Forecast
 
 _LOSSES = {
     "squared_error": core.SquaredError(),
@@ -111,43 +119,43 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
 
     def __init__(
         self,
-        hidden_size=32,
-        num_layers=1,
+        hidden_size: int = 32,
+        num_layers: int = 1,
         *,
-        loss="squared_error",
-        bidirectional=False,
-        dropout=0.0,
-        recurrent_dropout=0.0,
-        return_sequences=False,
-        stateful=False,
-        missing="error",
-        n_timesteps=None,
-        solver="adam",
-        alpha=0.0,
-        batch_size=32,
-        learning_rate="constant",
-        learning_rate_init=0.003,
-        max_iter=50,
-        shuffle=True,
-        max_grad_norm=1.0,
-        max_grad_value=None,
-        averaging=None,
-        tol=1e-4,
-        n_iter_no_change=10,
-        early_stopping=False,
-        validation_fraction=0.1,
-        momentum=0.9,
-        nesterovs_momentum=True,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        warm_start=False,
-        callbacks=None,
-        random_state=None,
-        verbose=0,
-        n_jobs=None,
-        dtype="float32",
-    ):
+        loss: str | core.Loss = "squared_error",
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        return_sequences: bool = False,
+        stateful: bool = False,
+        missing: str = "error",
+        n_timesteps: int | None = None,
+        solver: str = "adam",
+        alpha: float = 0.0,
+        batch_size: int = 32,
+        learning_rate: str | Schedule = "constant",
+        learning_rate_init: float = 0.003,
+        max_iter: int = 50,
+        shuffle: bool = True,
+        max_grad_norm: float | None = 1.0,
+        max_grad_value: float | None = None,
+        averaging: Averaging | None = None,
+        tol: float = 1e-4,
+        n_iter_no_change: float = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        warm_start: bool = False,
+        callbacks: Sequence[TrainingCallback] | None = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+        n_jobs: int | None = None,
+        dtype: str = "float32",
+    ) -> None:
         super().__init__(
             hidden_size=hidden_size,
             num_layers=num_layers,
@@ -187,7 +195,14 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         self.loss = loss
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None, *, lengths=None):
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+    ) -> "LSTMRegressor":
         """Continue for a single epoch over the given samples.
 
         The first call starts as `fit` does. Weights, optimiser and random stream are carried on,
@@ -211,7 +226,15 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         """
         return self._fit(X, y, sample_weight, lengths, incremental=True)
 
-    def predict(self, X, *, lengths=None, initial_state=None, return_std=False, return_state=False):
+    def predict(
+        self,
+        X: Any,
+        *,
+        lengths: ArrayLike | None = None,
+        initial_state: States | tuple[ArrayLike, ArrayLike] | None = None,
+        return_std: bool = False,
+        return_state: bool = False,
+    ) -> Any:
         """Predict the targets of sequences.
 
         Parameters
@@ -273,7 +296,14 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
             results.append(state)
         return results[0] if len(results) == 1 else tuple(results)
 
-    def score(self, X, y, sample_weight=None, *, lengths=None):
+    def score(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+    ) -> float:
         """Coefficient of determination R^2, or D^2 of the pinball loss if quantiles are predicted.
 
         Parameters
@@ -295,7 +325,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
             sample_weight = _check_sample_weight(sample_weight, X)
         return _point_score(self._loss, *self._by_step(lengths, y, output, sample_weight))
 
-    def forecast(self, history, steps, **options):
+    def forecast(self, history: Any, steps: int, **options: Any) -> "Array | Forecast":
         """Forecast a series beyond its end: `pylstm.forecast` of this model.
 
         Parameters

@@ -1,7 +1,7 @@
 """Standardisation of sequences: one scale for each feature, whatever the time step."""
 
 from functools import wraps
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, _fit_context
@@ -10,6 +10,7 @@ from sklearn.utils import check_array, gen_batches
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ._lengths import is_step
+from ._typing import Array, ArrayLike
 from ._validation import (
     POSITIVE_INTEGER,
     SERIES_DTYPES,
@@ -181,13 +182,27 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         "copy": ["boolean"],
     }
 
-    def __init__(self, n_timesteps=None, *, with_mean=True, with_std=True, copy=True):
+    def __init__(
+        self,
+        n_timesteps: int | None = None,
+        *,
+        with_mean: bool = True,
+        with_std: bool = True,
+        copy: bool = True,
+    ) -> None:
         self.n_timesteps = n_timesteps
         self.with_mean = with_mean
         self.with_std = with_std
         self.copy = copy
 
-    def fit(self, X, y=None, sample_weight=None, *, lengths=None):
+    def fit(
+        self,
+        X: Any,
+        y: object = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+    ) -> "SequenceScaler":
         """Compute the mean and standard deviation of each feature.
 
         Parameters
@@ -226,7 +241,14 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self.partial_fit(X, y, sample_weight, lengths=lengths)
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None, sample_weight=None, *, lengths=None):
+    def partial_fit(
+        self,
+        X: Any,
+        y: object = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+    ) -> "SequenceScaler":
         """Update the mean and standard deviation of each feature with more sequences.
 
         For data that does not fit into memory, or comes as a stream.
@@ -263,7 +285,7 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         n_dims = _n_dims(X)
         if not first_call:
             self._check_n_dims(X)
-        X, sequences, lengths = self._check_X(
+        X, sequences, n_steps = self._check_X(
             X,
             lengths,
             reset=first_call,
@@ -272,15 +294,15 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             ensure_all_finite="allow-nan" if lengths is None else False,
         )
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X, dtype=sequences[0].dtype)
-            if not sample_weight.any():
+            by_sample = _check_sample_weight(sample_weight, X, dtype=sequences[0].dtype)
+            if not by_sample.any():
                 raise ValueError("sample_weight is zero for all samples; one at least must count.")
 
         n_samples = len(sequences)
-        chunk_length = _chunk_length(sequences, lengths)
+        chunk_length = _chunk_length(sequences, n_steps)
         # StandardScaler's variance is NaN once a feature has only missing values in one chunk.
         if any(
-            np.isnan(_steps(sequences, lengths, chunk).min())
+            np.isnan(_steps(sequences, n_steps, chunk).min())
             for chunk in gen_batches(n_samples, chunk_length)
         ):
             chunk_length = n_samples
@@ -294,14 +316,21 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         for chunk in gen_batches(n_samples, chunk_length):
             weight = None
             if sample_weight is not None:
-                n_steps = sequences.shape[1] if lengths is None else lengths[chunk]
-                weight = np.repeat(sample_weight[chunk], n_steps)
+                repeats = sequences.shape[1] if n_steps is None else n_steps[chunk]
+                weight = np.repeat(by_sample[chunk], repeats)
                 if not weight.any():  # would divide by the sum of weights
                     continue
-            self.scaler_.partial_fit(_steps(sequences, lengths, chunk), sample_weight=weight)
+            self.scaler_.partial_fit(_steps(sequences, n_steps, chunk), sample_weight=weight)
         return self
 
-    def fit_transform(self, X, y=None, sample_weight=None, *, lengths=None):
+    def fit_transform(
+        self,
+        X: Any,
+        y: object = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+    ) -> Any:
         """Fit to sequences, then standardise them.
 
         Parameters
@@ -333,7 +362,7 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         return self.fit(X, y, sample_weight, lengths=lengths).transform(X, lengths=lengths)
 
-    def transform(self, X, *, lengths=None):
+    def transform(self, X: Any, *, lengths: ArrayLike | None = None) -> Any:
         """Standardise sequences.
 
         Parameters
@@ -368,7 +397,7 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         X, sequences, lengths = self._check_X(X, lengths, **self._output_params())
         return self._map_features(self.scaler_.transform, X, sequences, lengths)
 
-    def inverse_transform(self, X, *, lengths=None):
+    def inverse_transform(self, X: Any, *, lengths: ArrayLike | None = None) -> Any:
         """Undo the standardisation.
 
         Parameters
@@ -401,17 +430,17 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self._map_features(self.scaler_.inverse_transform, X, sequences, lengths)
 
     @property
-    def mean_(self):
+    def mean_(self) -> Array | None:
         """Mean of each feature."""
         return self.scaler_.mean_
 
     @property
-    def var_(self):
+    def var_(self) -> Array | None:
         """Variance of each feature."""
         return self.scaler_.var_
 
     @property
-    def scale_(self):
+    def scale_(self) -> Array | None:
         """What each feature is divided by."""
         return self.scaler_.scale_
 

@@ -287,7 +287,7 @@ def validate_sequences(estimator, X, *, reset, **check_params):
     return checked
 
 
-def check_horizon(horizon):
+def check_horizon(horizon: object) -> int | list[int]:
     """Return `horizon` as an int or as a list of ints, none of them negative."""
     if isinstance(horizon, Integral):
         return int(horizon)

@@ -30,10 +30,11 @@ view, for example): it is read where it lies. Results do not depend on the numbe
 for bit, and a sample's output does not depend on the batch it is in.
 """
 
-from collections import namedtuple
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral, Real
+from typing import Literal, NamedTuple, TypeAlias, overload
 
 import numpy as np
 
@@ -61,6 +62,7 @@ from ._losses import (
     SquaredError,
 )
 from ._optimizers import SGD, Adam, AdamW, RMSprop, _Optimizer
+from ._typing import Array, ArrayLike, DTypeLike, Floats, RandomState
 
 __all__ = [
     "SGD",
@@ -141,7 +143,7 @@ class Architecture:
     return_sequences: bool = False
     mask_missing: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("n_features", "hidden_size", "num_layers", "n_outputs"):
             value = getattr(self, name)
             require(name, value, Integral, "an integer of at least 1", lambda v: v >= 1)
@@ -149,7 +151,7 @@ class Architecture:
             require(name, getattr(self, name), bool, "True or False")
 
     @property
-    def num_directions(self):
+    def num_directions(self) -> int:
         """2 if the network is bidirectional, else 1."""
         return 2 if self.bidirectional else 1
 
@@ -173,22 +175,39 @@ class Architecture:
         return sum(int(np.prod(shape)) for shape in parameter_shapes(self).values())
 
 
-Forward = namedtuple("Forward", ["output", "hidden", "h_n", "c_n"])
-Forward.__doc__ = "What `forward` returns."
+class Forward(NamedTuple):
+    """What `forward` returns."""
 
-Backward = namedtuple("Backward", ["d_params", "d_X", "d_h0", "d_c0"])
-Backward.__doc__ = "What `backward` returns."
+    output: Floats
+    hidden: Floats
+    h_n: Floats
+    c_n: Floats
 
-GateActivations = namedtuple(
-    "GateActivations", ["input", "forget", "candidate", "output", "cell", "hidden"]
-)
-GateActivations.__doc__ = "What `gate_activations` returns."
+
+class Backward(NamedTuple):
+    """What `backward` returns."""
+
+    d_params: Floats
+    d_X: Floats
+    d_h0: Floats
+    d_c0: Floats
+
+
+class GateActivations(NamedTuple):
+    """What `gate_activations` returns."""
+
+    input: Floats
+    forget: Floats
+    candidate: Floats
+    output: Floats
+    cell: Floats
+    hidden: Floats
 
 
 # Parameters
 
 
-def parameter_shapes(arch):
+def parameter_shapes(arch: Architecture) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the parameters, in the order of the flat vector.
 
     Parameters
@@ -208,7 +227,7 @@ def parameter_shapes(arch):
     {'W0': (3, 8), 'U0': (2, 8), 'b0': (8,), 'V': (2, 1), 'd': (1,)}
     """
     H, D = arch.hidden_size, arch.num_directions
-    shapes = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for layer in range(arch.num_layers):
         n_in = arch.n_features * (1 + arch.mask_missing) if layer == 0 else D * H
         for suffix in ("", "_reverse")[:D]:
@@ -220,7 +239,7 @@ def parameter_shapes(arch):
     return shapes
 
 
-def n_parameters(arch):
+def n_parameters(arch: Architecture) -> int:
     """Length of the flat parameter vector.
 
     Parameters
@@ -241,7 +260,7 @@ def n_parameters(arch):
     return arch._n_params
 
 
-def unpack_parameters(params, arch):
+def unpack_parameters(params: ArrayLike, arch: Architecture) -> dict[str, Array]:
     """Named views into the flat parameter vector; writing to them changes it.
 
     Parameters
@@ -280,7 +299,9 @@ def unpack_parameters(params, arch):
     return arrays
 
 
-def pack_parameters(arrays, arch, dtype=np.float32):
+def pack_parameters(
+    arrays: Mapping[str, ArrayLike], arch: Architecture, dtype: DTypeLike = np.float32
+) -> Floats:
     """The flat parameter vector made of named arrays: the inverse of `unpack_parameters`.
 
     Parameters
@@ -324,7 +345,9 @@ def pack_parameters(arrays, arch, dtype=np.float32):
     return params
 
 
-def init_parameters(arch, *, dtype=np.float32, random_state=None):
+def init_parameters(
+    arch: Architecture, *, dtype: DTypeLike = np.float32, random_state: RandomState = None
+) -> Floats:
     """Parameters to start training from.
 
     Input and output weights are Glorot-uniform (Glorot & Bengio 2010; each gate counted as a layer
@@ -365,7 +388,8 @@ def init_parameters(arch, *, dtype=np.float32, random_state=None):
         elif name[0] == "b":
             array[H : 2 * H] = 1
         elif name == "V":
-            array[...] = _glorot_uniform(rng, *array.shape, array.shape)
+            n_in, n_out = array.shape
+            array[...] = _glorot_uniform(rng, n_in, n_out, array.shape)
     return params
 
 
@@ -384,7 +408,16 @@ def _orthogonal(rng, n):
 # The network
 
 
-def forward(params, X, arch, *, lengths=None, h0=None, c0=None, n_threads=None):
+def forward(
+    params: ArrayLike,
+    X: ArrayLike,
+    arch: Architecture,
+    *,
+    lengths: ArrayLike | None = None,
+    h0: ArrayLike | None = None,
+    c0: ArrayLike | None = None,
+    n_threads: int | None = None,
+) -> Forward:
     """Run the network and return all its hidden states.
 
     Parameters
@@ -430,17 +463,49 @@ def forward(params, X, arch, *, lengths=None, h0=None, c0=None, n_threads=None):
     >>> result.output.shape, result.hidden.shape, result.h_n.shape
     ((5, 1), (5, 7, 4), (1, 5, 4))
     """
-    params, X, options = _check_network_call(params, X, arch, lengths, h0, c0, n_threads)
-    n, T, _ = X.shape
-    hidden = np.empty((n, T, arch.num_directions * arch.hidden_size), params.dtype)
-    h_n, c_n = (np.empty(arch._states_shape(n), params.dtype) for _ in range(2))
-    output = _unchecked.forward(params, X, arch, hidden=hidden, h_n=h_n, c_n=c_n, **options)
+    vector, sequences, options = _check_network_call(params, X, arch, lengths, h0, c0, n_threads)
+    n, T, _ = sequences.shape
+    hidden = np.empty((n, T, arch.num_directions * arch.hidden_size), vector.dtype)
+    h_n, c_n = (np.empty(arch._states_shape(n), vector.dtype) for _ in range(2))
+    output = _unchecked.forward(vector, sequences, arch, hidden=hidden, h_n=h_n, c_n=c_n, **options)
     return Forward(output, hidden, h_n, c_n)
 
 
+@overload
 def predict(
-    params, X, arch, *, lengths=None, h0=None, c0=None, return_states=False, n_threads=None
-):
+    params: ArrayLike,
+    X: ArrayLike,
+    arch: Architecture,
+    *,
+    lengths: ArrayLike | None = None,
+    h0: ArrayLike | None = None,
+    c0: ArrayLike | None = None,
+    return_states: Literal[False] = False,
+    n_threads: int | None = None,
+) -> Floats: ...
+@overload
+def predict(
+    params: ArrayLike,
+    X: ArrayLike,
+    arch: Architecture,
+    *,
+    lengths: ArrayLike | None = None,
+    h0: ArrayLike | None = None,
+    c0: ArrayLike | None = None,
+    return_states: Literal[True],
+    n_threads: int | None = None,
+) -> tuple[Floats, Floats, Floats]: ...
+def predict(
+    params: ArrayLike,
+    X: ArrayLike,
+    arch: Architecture,
+    *,
+    lengths: ArrayLike | None = None,
+    h0: ArrayLike | None = None,
+    c0: ArrayLike | None = None,
+    return_states: bool = False,
+    n_threads: int | None = None,
+) -> Floats | tuple[Floats, Floats, Floats]:
     """Run the network and return its output alone.
 
     Unless the network returns sequences, the memory it needs does not grow with n_timesteps.
@@ -467,11 +532,20 @@ def predict(
     >>> predict(init_parameters(arch, random_state=0), np.ones((5, 7, 3)), arch).shape
     (5, 2)
     """
-    params, X, options = _check_network_call(params, X, arch, lengths, h0, c0, n_threads)
-    return _unchecked.predict(params, X, arch, return_states=return_states, **options)
+    vector, sequences, options = _check_network_call(params, X, arch, lengths, h0, c0, n_threads)
+    return _unchecked.predict(vector, sequences, arch, return_states=return_states, **options)
 
 
-def gate_activations(params, X, arch, *, lengths=None, h0=None, c0=None, n_threads=None):
+def gate_activations(
+    params: ArrayLike,
+    X: ArrayLike,
+    arch: Architecture,
+    *,
+    lengths: ArrayLike | None = None,
+    h0: ArrayLike | None = None,
+    c0: ArrayLike | None = None,
+    n_threads: int | None = None,
+) -> GateActivations:
     """What each gate of each layer does at each time step.
 
     Parameters
@@ -495,24 +569,24 @@ def gate_activations(params, X, arch, *, lengths=None, h0=None, c0=None, n_threa
     >>> gates.forget.shape
     (2, 5, 7, 4)
     """
-    params, X, options = _check_network_call(params, X, arch, lengths, h0, c0, n_threads)
-    return GateActivations(*_unchecked.gate_activations(params, X, arch, **options))
+    vector, sequences, options = _check_network_call(params, X, arch, lengths, h0, c0, n_threads)
+    return GateActivations(*_unchecked.gate_activations(vector, sequences, arch, **options))
 
 
 def backward(
-    params,
-    X,
-    arch,
+    params: ArrayLike,
+    X: ArrayLike,
+    arch: Architecture,
     *,
-    d_output=None,
-    d_hidden=None,
-    d_h_n=None,
-    d_c_n=None,
-    lengths=None,
-    h0=None,
-    c0=None,
-    n_threads=None,
-):
+    d_output: ArrayLike | None = None,
+    d_hidden: ArrayLike | None = None,
+    d_h_n: ArrayLike | None = None,
+    d_c_n: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    h0: ArrayLike | None = None,
+    c0: ArrayLike | None = None,
+    n_threads: int | None = None,
+) -> Backward:
     """Backpropagation through time: the vector-Jacobian product of `forward`.
 
     Nothing needs to be kept from `forward`: the forward pass is run again, block by block.
@@ -554,29 +628,29 @@ def backward(
     >>> float(gradients.d_params[-1])  # of the output's bias: one for each sample
     5.0
     """
-    params, X, options = _check_network_call(params, X, arch, lengths, h0, c0, n_threads)
-    n, T, _ = X.shape
-    dtype = params.dtype
+    vector, sequences, options = _check_network_call(params, X, arch, lengths, h0, c0, n_threads)
+    n, T, _ = sequences.shape
+    dtype = vector.dtype
     states_shape = arch._states_shape(n)
-    d_h_n, d_c_n = check_states(("d_h_n", d_h_n), ("d_c_n", d_c_n), states_shape, dtype)
+    d_states = check_states(("d_h_n", d_h_n), ("d_c_n", d_c_n), states_shape, dtype)
     output_shape = (n, T, arch.n_outputs) if arch.return_sequences else (n, arch.n_outputs)
-    d_output = _dense_or_zeros("d_output", d_output, output_shape, dtype)
+    d_output_array = _dense_or_zeros("d_output", d_output, output_shape, dtype)
     hidden_shape = (n, T, arch.num_directions * arch.hidden_size)
-    d_hidden = _dense_or_zeros("d_hidden", d_hidden, hidden_shape, dtype)
+    d_hidden_array = _dense_or_zeros("d_hidden", d_hidden, hidden_shape, dtype)
     result = Backward(
-        d_params=np.zeros(len(params), dtype),
-        d_X=np.empty(X.shape, dtype),
+        d_params=np.zeros(len(vector), dtype),
+        d_X=np.empty(sequences.shape, dtype),
         d_h0=np.empty(states_shape, dtype),
         d_c0=np.empty(states_shape, dtype),
     )
     _unchecked.backward(
-        params,
-        X,
+        vector,
+        sequences,
         arch,
-        d_output=d_output,
-        d_hidden=d_hidden,
-        d_h_n=d_h_n,
-        d_c_n=d_c_n,
+        d_output=d_output_array,
+        d_hidden=d_hidden_array,
+        d_h_n=d_states[0],
+        d_c_n=d_states[1],
         result=result,
         **options,
     )
@@ -615,18 +689,18 @@ class Stream:
     True
     """
 
-    def __init__(self, params, arch):
-        params = _check_params(params, arch)
+    def __init__(self, params: ArrayLike, arch: Architecture) -> None:
+        vector = _check_params(params, arch)
         if arch.bidirectional:
             raise ValueError(
                 "A bidirectional network reads sequences from their ends as well: it cannot take them "
                 "step by step. Use bidirectional=False, or predict whole sequences."
             )
         self._arch = arch
-        self._dtype = params.dtype
-        self._handle = kernels.stream_open(params, arch._dimensions)
+        self._dtype = vector.dtype
+        self._handle = kernels.stream_open(vector, arch._dimensions)
 
-    def step(self, x):
+    def step(self, x: ArrayLike) -> Floats:
         """Take the next time step.
 
         Parameters
@@ -649,7 +723,7 @@ class Stream:
         return output
 
     @property
-    def states(self):
+    def states(self) -> tuple[Floats, Floats]:
         """Hidden and cell states, (h, c), copies of shape (num_layers, hidden_size); may be set.
 
         They start as zeros; set them to go back, or to go on where another sequence ended. Setting
@@ -661,7 +735,7 @@ class Stream:
         return h, c
 
     @states.setter
-    def states(self, states):
+    def states(self, states: tuple[ArrayLike, ArrayLike]) -> None:
         shape = (self._arch.num_layers, self._arch.hidden_size)
         # copies: the kernels take writable arrays here
         h, c = (
@@ -670,7 +744,7 @@ class Stream:
         )
         kernels.stream_states(self._handle, h, c, True)
 
-    def reset(self):
+    def reset(self) -> None:
         """Start the next sequence: states of zero, and nothing observed."""
         zeros = np.zeros((self._arch.num_layers, self._arch.hidden_size), self._dtype)
         self.states = zeros, zeros
@@ -678,22 +752,24 @@ class Stream:
 
 # Training
 
+Optimizer: TypeAlias = Adam | AdamW | RMSprop | SGD
+
 
 def loss_and_gradient(
-    params,
-    X,
-    y,
-    arch,
+    params: ArrayLike,
+    X: ArrayLike,
+    y: ArrayLike,
+    arch: Architecture,
     *,
-    loss=SquaredError(),  # noqa: B008 (immutable)
-    sample_weight=None,
-    lengths=None,
-    alpha=0.0,
-    dropout=0.0,
-    recurrent_dropout=0.0,
-    seed=0,
-    n_threads=None,
-):
+    loss: Loss = SquaredError(),  # noqa: B008 (immutable)
+    sample_weight: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    alpha: float = 0.0,
+    dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    seed: int = 0,
+    n_threads: int | None = None,
+) -> tuple[float, Floats]:
     """The training loss of a batch and its gradient.
 
     The loss is the (weighted) mean over samples of a sample's loss, that is the mean over its targets
@@ -744,47 +820,47 @@ def loss_and_gradient(
     >>> loss > 0, gradient.shape
     (True, (133,))
     """
-    params, X, lengths = _check_call(params, X, arch, lengths)
-    y, weight = _check_targets(y, sample_weight, X, arch, loss, lengths, params.dtype)
-    if len(X) == 0:
+    vector, sequences, n_steps = _check_call(params, X, arch, lengths)
+    targets, weight = _check_targets(y, sample_weight, sequences, arch, loss, n_steps, vector.dtype)
+    if len(sequences) == 0:
         raise ValueError("The loss of no samples is not defined; X has 0 samples.")
     if weight is not None:
         _check_total_weight(weight)
     return _unchecked.loss_and_gradient(
-        params,
-        X,
-        y,
+        vector,
+        sequences,
+        targets,
         arch,
         loss=loss,
         sample_weight=weight,
-        lengths=lengths,
+        lengths=n_steps,
         n_threads=effective_n_threads(n_threads),
         **_check_objective(alpha, dropout, recurrent_dropout, seed),
     )
 
 
 def train(
-    params,
-    X,
-    y,
-    arch,
-    optimizer,
+    params: Floats,
+    X: ArrayLike,
+    y: ArrayLike,
+    arch: Architecture,
+    optimizer: Optimizer,
     *,
-    order,
-    batch_size,
-    loss=SquaredError(),  # noqa: B008 (immutable)
-    sample_weight=None,
-    lengths=None,
-    alpha=0.0,
-    max_grad_norm=None,
-    max_grad_value=None,
-    dropout=0.0,
-    recurrent_dropout=0.0,
-    seed=0,
-    stateful=False,
-    average=None,
-    n_threads=None,
-):
+    order: ArrayLike,
+    batch_size: int,
+    loss: Loss = SquaredError(),  # noqa: B008 (immutable)
+    sample_weight: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    alpha: float = 0.0,
+    max_grad_norm: float | None = None,
+    max_grad_value: float | None = None,
+    dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    seed: int = 0,
+    stateful: bool = False,
+    average: tuple[Floats, float] | None = None,
+    n_threads: int | None = None,
+) -> float:
     """Train for one pass over the samples, in place.
 
     For each batch in turn: its gradient (see `loss_and_gradient`), clipped to a global norm of
@@ -862,16 +938,16 @@ def train(
     check_in_place("params", params)
     if params.dtype not in FLOATS:
         raise ValueError(f"params must be float32 or float64, got {params.dtype}.")
-    params, X, lengths = _check_call(params, X, arch, lengths)
-    y, weight = _check_targets(y, sample_weight, X, arch, loss, lengths, params.dtype)
-    order = _check_order(order, X)
+    params, sequences, n_steps = _check_call(params, X, arch, lengths)
+    targets, weight = _check_targets(y, sample_weight, sequences, arch, loss, n_steps, params.dtype)
+    visits = _check_order(order, sequences)
     batch_size = require(
         "batch_size", batch_size, Integral, "an integer of at least 1", lambda v: v >= 1
     )
     for name, limit in (("max_grad_norm", max_grad_norm), ("max_grad_value", max_grad_value)):
         if limit is not None:
             require(name, limit, Real, "a positive number or None", lambda v: v > 0)
-    _check_optimizer(optimizer, params, -(-len(order) // batch_size))
+    _check_optimizer(optimizer, params, -(-len(visits) // batch_size))
     if stateful and arch.bidirectional:
         raise ValueError(
             "A bidirectional network has no final states to go on from: what its reverse cells "
@@ -882,21 +958,21 @@ def train(
         "average": _check_average(average, params),
         "n_threads": effective_n_threads(n_threads),
     }
-    if order.size == 0:
+    if visits.size == 0:
         return 0.0
     if weight is not None:
-        _check_total_weight(weight[order])
+        _check_total_weight(weight[visits])
     return _unchecked.train(
         params,
-        X,
-        y,
+        sequences,
+        targets,
         arch,
         optimizer,
-        order=order,
+        order=visits,
         batch_size=batch_size,
         loss=loss,
         sample_weight=weight,
-        lengths=lengths,
+        lengths=n_steps,
         max_grad_norm=max_grad_norm,
         max_grad_value=max_grad_value,
         stateful=stateful,

@@ -1,7 +1,8 @@
 """Forecasts beyond the end of a series: step by step or at once, with prediction intervals."""
 
+from collections.abc import Iterable
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import ndtri
@@ -9,6 +10,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 
 from . import core
+from ._typing import Array, Estimator, RandomState
 from ._unwrap import unwrap
 from ._validation import POSITIVE_INTEGER, SERIES_DTYPES, check_horizon
 
@@ -35,16 +37,16 @@ class Forecast(NamedTuple):
     prefer_skip_nested_validation=True,
 )
 def forecast(
-    model,
-    history,
-    steps,
+    model: Estimator,
+    history: Any,
+    steps: int,
     *,
-    known=None,
-    horizon=1,
-    interval=None,
-    n_paths=1000,
-    random_state=None,
-):
+    known: Any = None,
+    horizon: int | Iterable[int] = 1,
+    interval: float | None = None,
+    n_paths: int = 1000,
+    random_state: RandomState = None,
+) -> Array | Forecast:
     """Forecast a series beyond its end.
 
     A model that was fitted to the windows of a series, see :func:`sliding_windows`, predicts what
@@ -190,7 +192,7 @@ def forecast(
         simulated = [
             _simulate(network, series, window, interval, int(n_paths), rng) for series in rows
         ]
-        results = np.concatenate([results, np.stack(simulated, axis=1)], axis=2)
+        results = list(np.concatenate([results, np.stack(simulated, axis=1)], axis=2))
 
     results = [result[:, :steps] if is_batch else result[0, :steps] for result in results]
     if network.n_targets == 1:

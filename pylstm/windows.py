@@ -1,12 +1,15 @@
 """From a series to what an LSTM is trained on: sliding windows."""
 
+from collections.abc import Iterable
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, validate_params
 
+from ._typing import Array, Floats
 from ._validation import POSITIVE_INTEGER, SERIES_DTYPES, check_horizon
 
 __all__ = ["sliding_windows"]
@@ -20,7 +23,15 @@ __all__ = ["sliding_windows"]
     },
     prefer_skip_nested_validation=True,
 )
-def sliding_windows(series, window, horizon=1, step=1, target=None, *, known=None):
+def sliding_windows(
+    series: Any,
+    window: int,
+    horizon: int | Iterable[int] = 1,
+    step: int = 1,
+    target: Any = None,
+    *,
+    known: Any = None,
+) -> tuple[Floats, Array]:
     """Cut a series into overlapping windows and the values that follow them.
 
     Parameters
@@ -149,8 +160,8 @@ def sliding_windows(series, window, horizon=1, step=1, target=None, *, known=Non
     series = np.expand_dims(series, 1) if series.ndim == 1 else series
     n_steps = series.shape[0]
     window = int(window)  # NumPy integers of few bits would overflow
-    horizon = check_horizon(horizon)
-    furthest = max(horizon) if isinstance(horizon, list) else horizon
+    horizons = check_horizon(horizon)
+    furthest = max(horizons) if isinstance(horizons, list) else horizons
     if n_steps < window + furthest:
         raise ValueError(
             f"The series has {n_steps} steps, but one window of window={window} and a target "
@@ -163,8 +174,8 @@ def sliding_windows(series, window, horizon=1, step=1, target=None, *, known=Non
 
     last_steps = np.arange(window - 1, n_steps - furthest)[::step]
     X = sliding_window_view(rows, window, axis=0)[::step]
-    y = target[np.add.outer(last_steps, horizon)]
-    if isinstance(horizon, list):
+    y = target[np.add.outer(last_steps, horizons)]
+    if isinstance(horizons, list):
         y = y.reshape(len(last_steps), -1)
     return X.transpose(0, 2, 1), y
 
