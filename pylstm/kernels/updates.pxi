@@ -1,7 +1,6 @@
 """What is done with a batch's gradient: clipping, the solvers' updates, the average of the weights.
 
-Included by `_core.pyx`. A new solver has a number and settings in `_optimizers.py`, a function here
-and a line in `train`.
+A new solver has a number and settings in `_optimizers.py`, a function here and a line in `train`.
 """
 
 cdef void clip_values(real* gradient, Py_ssize_t n, real limit) noexcept nogil:
