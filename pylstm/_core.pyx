@@ -40,11 +40,12 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
+include "kernels/options.pxi"
 include "kernels/cell.pxi"
 include "kernels/product.pxi"
+include "kernels/dropout.pxi"
 include "kernels/layout.pxi"
 include "kernels/batches.pxi"
-include "kernels/dropout.pxi"
 include "kernels/packing.pxi"
 include "kernels/forward.pxi"
 include "kernels/backward.pxi"
@@ -126,20 +127,82 @@ cdef int threads_for(
 # Calls: arrays in, arrays out
 # ----------------------------------------------------------------------------------------------------
 
-cdef int raise_interrupt(Interrupt* interrupt) except -1:
+cdef struct Results:
+    # What `forward` fills: the caller's arrays, of the call's type. All but the first may be NULL.
+    void* output                # [n][S][K]
+    void* hidden                # [n][T][D * H]
+    void* h_n                   # [cell][n][H]
+    void* c_n
+    void* traces                # [i, f, g, o, c, h][cell][n][T][H]
+
+
+cdef struct Call:
+    # What every task of a call works with. What its kind of task has no use for is NULL.
+    const Net* net
+    const Batch* batch
+    const void* packed          # as in the plan, which owns them
+    void* slots
+    void* arenas
+    Py_ssize_t n_slots
+    Py_ssize_t n_tasks
+    int n_threads
+    Interrupt interrupt
+    Results results             # forward
+    Gradients gradients         # backward
+    const Targets* targets      # training
+    double losses[MAX_SLOTS]    # of each slot
+
+
+cdef int open_call(
+    Call* call, Plan plan, const Batch* batch, Py_ssize_t n_samples, int n_threads,
+) except -1:
+    """Get ready for up to n_samples at a time: a task for each block or, with gradients, each slot.
+
+    This takes the plan's memory.
+    """
+    cdef const Net* net = &plan.net
+    cdef bint backward = plan.room == ALL_GRADIENTS
+    memset(call, 0, sizeof(Call))
+    call.net, call.batch = net, batch
+    call.n_slots = n_slots_of(net, n_samples) if backward else 0
+    call.n_tasks = call.n_slots if backward else n_blocks_of(net, n_samples)
+    call.n_threads = threads_for(net, n_samples, 3 if backward else 1, call.n_tasks, n_threads)
+    plan.reserve(call.n_threads, call.n_slots)
+    call.packed, call.slots, call.arenas = plan.packed, plan.slots, plan.arenas
+    call.interrupt = no_interrupt()
+    return 0
+
+
+cdef void run_tasks(
+    void (*task)(Call*, Py_ssize_t, real*) noexcept nogil, Call* call, real* arenas,
+) noexcept nogil:
+    """All tasks of a call, by their numbers, each in the arena of the thread that happens to run it.
+
+    A single thread does without a parallel region, which would cost it 0.7 microseconds.
+    """
+    cdef Py_ssize_t number
+    if call.n_threads == 1:
+        for number in range(call.n_tasks):
+            task(call, number, arenas)
+    else:
+        for number in prange(call.n_tasks, num_threads=call.n_threads, schedule="dynamic"):
+            task(call, number, arenas + threadid() * call.net.arena_size)
+
+
+cdef int raise_interrupt(const Call* call) except -1:
     """Let a KeyboardInterrupt that was noticed while the GIL was released take its course."""
-    return -1 if interrupt.stop else 0
+    return -1 if call.interrupt.stop else 0
 
 
 cdef void export_outputs(
-    const Net* net, const Block* block, real* arena, real[:, :, ::1] output,
+    const Net* net, const Block* block, const real* arena, real* output,
 ) noexcept nogil:
-    """y out of the arena, into (n, S, K); zeros after a sample's end."""
+    """y out of the arena, into [n][S][K]; zeros after a sample's end."""
     cdef Py_ssize_t s, t
     cdef real* target
     for s in range(block.n):
-        for t in range(output.shape[1]):
-            target = &output[block.sample[s], t, 0]
+        for t in range(net.S):
+            target = output + (block.sample[s] * net.S + t) * net.K
             if t < block.length[s]:
                 memcpy(target, arena + net.y + (t * net.block + s) * net.K_pad, net.K * sizeof(real))
             else:
@@ -147,9 +210,9 @@ cdef void export_outputs(
 
 
 cdef void export_hidden(
-    const Net* net, const Block* block, real* arena, real[:, :, ::1] hidden,
+    const Net* net, const Block* block, real* arena, real* hidden,
 ) noexcept nogil:
-    """The top layer's hidden states out of the arena, into (n, T, D * H); zeros after a sample's end."""
+    """The top layer's hidden states out of the arena, into [n][T][D * H]; zeros after a sample's end."""
     cdef const Cell* cell
     cdef Py_ssize_t direction, s, t, step
     cdef real* target
@@ -157,7 +220,7 @@ cdef void export_hidden(
         cell = &net.cells[net.n_cells - net.D + direction]
         for s in range(block.n):
             for t in range(net.T):
-                target = &hidden[block.sample[s], t, direction * net.H]
+                target = hidden + ((block.sample[s] * net.T + t) * net.D + direction) * net.H
                 if t < block.length[s]:
                     step = step_of(cell, t, block.length[s])
                     memcpy(target, h_at(net, cell, step + 1, arena) + s * cell.h_row,
@@ -167,26 +230,29 @@ cdef void export_hidden(
 
 
 cdef void export_gates(
-    const Net* net, const Block* block, real* arena, real[:, :, :, :, ::1] traces,
+    const Net* net, Py_ssize_t n_samples, const Block* block, real* arena, real* traces,
 ) noexcept nogil:
-    """Gates, cell and hidden states into (6, n_cells, n, T, H), in the order of time."""
+    """Gates, cell and hidden states into [i, f, g, o, c, h][cell][n][T][H], in the order of time."""
     cdef const Cell* cell
     cdef Py_ssize_t L = net.lanes, index, s, t, step, unit, gate
+    cdef Py_ssize_t trace_size = net.n_cells * n_samples * net.T * net.H
     cdef const real* gates
+    cdef real* target
     for index in range(net.n_cells):
         cell = &net.cells[index]
         for s in range(block.n):
             for t in range(block.length[s]):
                 step = step_of(cell, t, block.length[s])
+                target = traces + ((index * n_samples + block.sample[s]) * net.T + t) * net.H
                 for unit in range(net.H):
                     gates = (arena + cell.z + unit % L
                              + ((unit // L * net.T + step) * net.block + s) * 4 * L)
                     for gate in range(4):
-                        traces[gate, index, block.sample[s], t, unit] = gates[gate * L]
-                memcpy(&traces[4, index, block.sample[s], t, 0],
-                       c_at(net, cell, step + 1, arena) + s * net.H_pad, net.H * sizeof(real))
-                memcpy(&traces[5, index, block.sample[s], t, 0],
-                       h_at(net, cell, step + 1, arena) + s * cell.h_row, net.H * sizeof(real))
+                        target[gate * trace_size + unit] = gates[gate * L]
+                memcpy(target + 4 * trace_size, c_at(net, cell, step + 1, arena) + s * net.H_pad,
+                       net.H * sizeof(real))
+                memcpy(target + 5 * trace_size, h_at(net, cell, step + 1, arena) + s * cell.h_row,
+                       net.H * sizeof(real))
 
 
 cdef void save_final_states(
@@ -197,65 +263,69 @@ cdef void save_final_states(
     cdef Py_ssize_t index
     for index in range(net.n_cells):
         cell = &net.cells[index]
-        save_states(net, h_at(net, cell, block.n_steps, arena), cell.h_row, batch.n_states, index,
+        save_states(net, cell, h_at(net, cell, block.n_steps, arena), cell.h_row, batch.n_states,
                     block, h)
-        save_states(net, c_at(net, cell, block.n_steps, arena), net.H_pad, batch.n_states, index,
+        save_states(net, cell, c_at(net, cell, block.n_steps, arena), net.H_pad, batch.n_states,
                     block, c)
 
 
-cdef void forward_task(
-    const Net* net, const real* packed, const Batch* batch, Py_ssize_t start,
-    real[:, :, ::1] output, real[:, :, ::1] hidden, real[:, :, ::1] h_n, real[:, :, ::1] c_n,
-    real[:, :, :, :, ::1] traces, real* arena, Interrupt* interrupt,
-) noexcept nogil:
+cdef void forward_task(Call* call, Py_ssize_t number, real* arena) noexcept nogil:
     """One block of `forward`: what is asked for is copied out of the arena."""
+    cdef const Net* net = call.net
+    cdef const Results* results = &call.results
     cdef Block block
-    if interrupted(interrupt):
+    if interrupted(&call.interrupt):
         return
-    open_block(net, batch, start, &block)
-    forward_block(net, packed, batch, &block, arena)
-    export_outputs(net, &block, arena, output)
-    if hidden is not None:
-        export_hidden(net, &block, arena, hidden)
-    if h_n is not None:
-        save_final_states(net, batch, &block, arena, &h_n[0, 0, 0], &c_n[0, 0, 0])
-    if traces is not None:
-        export_gates(net, &block, arena, traces)
+    open_block(net, call.batch, number * net.block, &block)
+    forward_block(net, <const real*> call.packed, call.batch, &block, arena)
+    export_outputs(net, &block, arena, <real*> results.output)
+    if results.hidden != NULL:
+        export_hidden(net, &block, arena, <real*> results.hidden)
+    if results.h_n != NULL:
+        save_final_states(net, call.batch, &block, arena, <real*> results.h_n, <real*> results.c_n)
+    if results.traces != NULL:
+        export_gates(net, call.batch.n, &block, arena, <real*> results.traces)
+
+
+cdef Results results_of(
+    real[:, :, ::1] output, real[:, :, ::1] hidden, real[:, :, ::1] h_n, real[:, :, ::1] c_n,
+    real[:, :, :, :, ::1] traces,
+) noexcept:
+    """All but `output` may be None."""
+    cdef Results results
+    results.output = &output[0, 0, 0]
+    results.hidden = <void*> &hidden[0, 0, 0] if hidden is not None else NULL
+    results.h_n = <void*> &h_n[0, 0, 0] if h_n is not None else NULL
+    results.c_n = <void*> &c_n[0, 0, 0] if c_n is not None else NULL
+    results.traces = <void*> &traces[0, 0, 0, 0, 0] if traces is not None else NULL
+    return results
 
 
 def forward(
-    const real[::1] params, const real[:, :, :] X, tuple dimensions, const int64_t[::1] order,
-    const int64_t[::1] lengths, const real[:, :, ::1] h0, const real[:, :, ::1] c0,
-    real[:, :, ::1] output, real[:, :, ::1] hidden, real[:, :, ::1] h_n, real[:, :, ::1] c_n,
-    real[:, :, :, :, ::1] traces, int n_threads,
+    const real[::1] params, const real[:, :, :] X, dimensions, const int64_t[::1] order,
+    const int64_t[::1] lengths, tuple states, real[:, :, ::1] output, real[:, :, ::1] hidden,
+    tuple final_states, real[:, :, :, :, ::1] traces, int n_threads,
 ):
     """Fill output (n, S, K) and, unless they are None, the other arrays that it is given to fill.
 
-    These are hidden (n, T, D * H), h_n and c_n (n_cells, n, H), and traces (6, n_cells, n, T, H), zeros
-    before: i, f, g, o, c and h at each time step. `dimensions` as for `Plan`. order (n,), a permutation:
-    how samples are put into blocks; lengths (n,); h0, c0 (n_cells, n, H). All these may be None.
+    These are hidden (n, T, D * H), final_states, h and c (n_cells, n, H), and traces (6, n_cells, n, T,
+    H), zeros before: i, f, g, o, c and h at each time step. order (n,), a permutation: how samples are
+    put into blocks; lengths (n,); states, h and c (n_cells, n, H), those before the first step. All of
+    these may be None, and of the pairs either array.
     """
-    cdef Plan plan = Plan(dimensions, X.shape[1], sizeof(real),
-                          hidden is not None or traces is not None, False, lengths is not None)
-    cdef Net* net = &plan.net
+    cdef const real[:, :, ::1] h0 = states[0], c0 = states[1]
+    cdef real[:, :, ::1] h_n = final_states[0], c_n = final_states[1]
+    cdef Room room = ALL_STEPS if hidden is not None or traces is not None else LATEST_STEP
+    cdef Plan plan = plan_of(dimensions, X.shape[1], sizeof(real), room,
+                             ragged=lengths is not None, dropout=None)
     cdef Batch batch = batch_of[real](X, order, lengths, h0, c0)
-    cdef Py_ssize_t n_blocks = n_blocks_of(net, batch.n), block
-    cdef Interrupt interrupt = no_interrupt()
-    n_threads = threads_for(net, batch.n, 1, n_blocks, n_threads)
-    plan.reserve(n_threads, 0, sizeof(real))
-    cdef real* packed = <real*> plan.packed
-    cdef real* arenas = <real*> plan.arenas
+    cdef Call call
+    open_call(&call, plan, &batch, batch.n, n_threads)
+    call.results = results_of[real](output, hidden, h_n, c_n, traces)
     with nogil:
-        pack_parameters(net, &params[0], packed, False)
-        if n_threads == 1:                                      # a region costs 0.7 microseconds
-            for block in range(n_blocks):
-                forward_task(net, packed, &batch, block * net.block, output, hidden, h_n, c_n, traces,
-                             arenas, &interrupt)
-        else:
-            for block in prange(n_blocks, num_threads=n_threads, schedule="dynamic"):
-                forward_task(net, packed, &batch, block * net.block, output, hidden, h_n, c_n, traces,
-                             arenas + threadid() * net.arena_size, &interrupt)
-    raise_interrupt(&interrupt)
+        pack_parameters(&plan.net, &params[0], <real*> plan.packed, room)
+        run_tasks(forward_task[real], &call, <real*> call.arenas)
+    raise_interrupt(&call)
 
 
 cdef inline bint is_missing(
@@ -266,15 +336,14 @@ cdef inline bint is_missing(
 
 
 cdef void export_input_gradients(
-    const Net* net, const Batch* batch, const Block* block, const real* d_inputs,
-    real[:, :, ::1] d_X,
+    const Net* net, const Batch* batch, const Block* block, const real* d_inputs, real* d_X,
 ) noexcept nogil:
-    """Gradients of the inputs, [T][B][d_row], into (n, T, F); zeros after a sample's end."""
+    """Gradients of the inputs, [T][B][d_row], into [n][T][F]; zeros after a sample's end."""
     cdef Py_ssize_t F = net.n_features, s, t, feature
     cdef real* target
     cdef real carried
     for s in range(block.n):
-        target = &d_X[block.sample[s], 0, 0]
+        target = d_X + block.sample[s] * net.T * F
         memset(target, 0, net.T * F * sizeof(real))
         for t in range(block.length[s]):
             memcpy(target + t * F, d_inputs + (t * net.block + s) * net.d_row, F * sizeof(real))
@@ -291,80 +360,75 @@ cdef void export_input_gradients(
 
 
 cdef void load_gradients(
-    const Net* net, const Block* block, const real[:, :, ::1] d_output,
-    const real[:, :, ::1] d_hidden, real* arena,
+    const Net* net, const Block* block, const real* d_output, const real* d_hidden, real* arena,
 ) noexcept nogil:
     """dy, and the gradients of the top layer's hidden states, into the arena; zeros after an end."""
-    cdef Py_ssize_t s, t
+    cdef Py_ssize_t DH = net.D * net.H, s, t
     cdef real* row
     for s in range(block.n):
-        for t in range(d_output.shape[1]):
+        for t in range(net.S):
             row = arena + net.dy + (t * net.block + s) * net.K_pad
             memset(row, 0, net.K_pad * sizeof(real))
             if t < block.length[s]:
-                memcpy(row, &d_output[block.sample[s], t, 0], net.K * sizeof(real))
+                memcpy(row, d_output + (block.sample[s] * net.S + t) * net.K, net.K * sizeof(real))
         for t in range(net.T):
             row = arena + net.d_outer + (t * net.block + s) * net.d_row
             memset(row, 0, net.d_row * sizeof(real))
             if t < block.length[s]:
-                memcpy(row, &d_hidden[block.sample[s], t, 0], net.D * net.H * sizeof(real))
+                memcpy(row, d_hidden + (block.sample[s] * net.T + t) * DH, DH * sizeof(real))
 
 
-cdef void backward_task(
-    const Net* net, const real* packed, const Batch* batch, const real[:, :, ::1] d_output,
-    const real[:, :, ::1] d_hidden, const StateGradients* states, Py_ssize_t slot_index,
-    Py_ssize_t n_slots, real[:, :, ::1] d_X, real* slot, real* arena, Interrupt* interrupt,
-) noexcept nogil:
+cdef void backward_task(Call* call, Py_ssize_t number, real* arena) noexcept nogil:
     """One slot of `backward`: its blocks one after the other."""
-    cdef Py_ssize_t start = slot_index * net.block
+    cdef const Net* net = call.net
+    cdef const real* packed = <const real*> call.packed
+    cdef const Gradients* gradients = &call.gradients
+    cdef real* slot = <real*> call.slots + number * net.slot_size
+    cdef Py_ssize_t start = number * net.block
     cdef Block block
     cdef real* d_inputs
-    while start < batch.n:
-        if interrupted(interrupt):
+    while start < call.batch.n:
+        if interrupted(&call.interrupt):
             return
-        open_block(net, batch, start, &block)
-        forward_block(net, packed, batch, &block, arena)
-        load_gradients(net, &block, d_output, d_hidden, arena)
-        d_inputs = backward_block(net, packed, batch, &block, states, True, arena, slot)
-        export_input_gradients(net, batch, &block, d_inputs, d_X)
-        start += n_slots * net.block
+        open_block(net, call.batch, start, &block)
+        forward_block(net, packed, call.batch, &block, arena)
+        load_gradients(net, &block, <const real*> gradients.d_output,
+                       <const real*> gradients.d_hidden, arena)
+        d_inputs = backward_block(net, packed, call.batch, &block, gradients, arena, slot)
+        export_input_gradients(net, call.batch, &block, d_inputs, <real*> gradients.d_X)
+        start += call.n_slots * net.block
 
 
 def backward(
-    const real[::1] params, const real[:, :, :] X, tuple dimensions, const int64_t[::1] lengths,
-    const real[:, :, ::1] h0, const real[:, :, ::1] c0, const real[:, :, ::1] d_output,
-    const real[:, :, ::1] d_hidden, const real[:, :, ::1] d_h_n, const real[:, :, ::1] d_c_n,
-    real[::1] d_params, real[:, :, ::1] d_X, real[:, :, ::1] d_h0, real[:, :, ::1] d_c0,
-    int n_threads,
+    const real[::1] params, const real[:, :, :] X, dimensions, const int64_t[::1] lengths,
+    tuple states, const real[:, :, ::1] d_output, const real[:, :, ::1] d_hidden,
+    tuple d_final_states, real[::1] d_params, real[:, :, ::1] d_X, tuple d_states, int n_threads,
 ):
-    """Fill d_params, d_X, d_h0, d_c0 from the gradients of output, hidden states and final states.
+    """Fill d_params, d_X and both of d_states from the gradients of output, hidden and final states.
 
-    d_output (n, S, K), d_hidden (n, T, D * H); d_h_n, d_c_n (n_cells, n, H), or None for zeros. The
-    others as for `forward`.
+    d_output (n, S, K), d_hidden (n, T, D * H); d_final_states and d_states, those of h and of c, each
+    (n_cells, n, H), of the former also None for zeros. The others as for `forward`.
     """
-    cdef Plan plan = Plan(dimensions, X.shape[1], sizeof(real), True, True, True)
-    cdef Net* net = &plan.net
+    cdef const real[:, :, ::1] h0 = states[0], c0 = states[1]
+    cdef const real[:, :, ::1] d_h_n = d_final_states[0], d_c_n = d_final_states[1]
+    cdef real[:, :, ::1] d_h0 = d_states[0], d_c0 = d_states[1]
+    cdef Plan plan = plan_of(dimensions, X.shape[1], sizeof(real), ALL_GRADIENTS,
+                             ragged=lengths is not None, dropout=None)
     cdef Batch batch = batch_of[real](X, None, lengths, h0, c0)
-    cdef Py_ssize_t n_slots = n_slots_of(net, batch.n), slot
-    cdef Interrupt interrupt = no_interrupt()
-    cdef StateGradients states
-    states.d_h_n = <const void*> &d_h_n[0, 0, 0] if d_h_n is not None else NULL
-    states.d_c_n = <const void*> &d_c_n[0, 0, 0] if d_c_n is not None else NULL
-    states.d_h0 = <void*> &d_h0[0, 0, 0]
-    states.d_c0 = <void*> &d_c0[0, 0, 0]
-    n_threads = threads_for(net, batch.n, 3, n_slots, n_threads)
-    plan.reserve(n_threads, n_slots, sizeof(real))
-    cdef real* packed = <real*> plan.packed
-    cdef real* slots = <real*> plan.slots
-    cdef real* arenas = <real*> plan.arenas
+    cdef Call call
+    open_call(&call, plan, &batch, batch.n, n_threads)
+    call.gradients.d_output = &d_output[0, 0, 0]
+    call.gradients.d_hidden = &d_hidden[0, 0, 0]
+    call.gradients.d_h_n = <const void*> &d_h_n[0, 0, 0] if d_h_n is not None else NULL
+    call.gradients.d_c_n = <const void*> &d_c_n[0, 0, 0] if d_c_n is not None else NULL
+    call.gradients.d_X = &d_X[0, 0, 0]
+    call.gradients.d_h0 = &d_h0[0, 0, 0]
+    call.gradients.d_c0 = &d_c0[0, 0, 0]
     with nogil:
-        pack_parameters(net, &params[0], packed, True)
-        for slot in prange(n_slots, num_threads=n_threads, schedule="dynamic"):
-            backward_task(net, packed, &batch, d_output, d_hidden, &states, slot, n_slots, d_X,
-                          slots + slot * net.slot_size, arenas + threadid() * net.arena_size,
-                          &interrupt)
-        collect_gradient(net, slots, n_slots, &d_params[0])
-    raise_interrupt(&interrupt)
+        pack_parameters(&plan.net, &params[0], <real*> plan.packed, ALL_GRADIENTS)
+        run_tasks(backward_task[real], &call, <real*> call.arenas)
+        collect_gradient(&plan.net, <const real*> call.slots, call.n_slots, &d_params[0])
+    raise_interrupt(&call)
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -372,16 +436,16 @@ def backward(
 # ----------------------------------------------------------------------------------------------------
 
 @cython.final
-cdef class Stream:
-    """Handle of a network with its weights packed once, and of the states of one sequence.
+cdef class StreamHandle:
+    """A network with its weights packed once, and the states of one sequence.
 
     Its plan has a single time step: the states before it lie where step 0 reads them.
     """
     cdef Plan plan
-    cdef bint begun
+    cdef bint begun             # whether there is a time step before
 
 
-cdef void take_step(
+cdef void advance(
     const Net* net, const real* packed, const real* x, bint begun, real* y, real* arena,
 ) noexcept nogil:
     """x (n_features,) to y (K,); the states stay in the arena, in step 0's places."""
@@ -393,7 +457,7 @@ cdef void take_step(
         cell = &net.cells[index]
         own = xh_at(net, cell, 0, arena) + cell.in_pad - cell.n_in
         if index == 0 and net.mask_missing:
-            observe(net.n_features, <const char*> x, sizeof(real), own if begun else NULL, own)
+            fill_missing(net.n_features, <const char*> x, sizeof(real), own if begun else NULL, own)
         else:
             memcpy(own, inputs, cell.n_in * sizeof(real))
         forward_step(net, cell, packed, 0, 1, arena)
@@ -406,30 +470,30 @@ cdef void take_step(
         memcpy(h_at(net, cell, 0, arena), h_at(net, cell, 1, arena), net.H * sizeof(real))
 
 
-def stream_open(const real[::1] params, tuple dimensions):
-    """A `Stream` in states of zero, for a network of one direction."""
-    cdef Stream stream = Stream()
-    stream.plan = Plan(dimensions, 1, sizeof(real), False, False, False)
-    stream.plan.reserve(1, 0, sizeof(real))
-    pack_parameters(&stream.plan.net, &params[0], <real*> stream.plan.packed, False)
-    return stream
+def stream_open(const real[::1] params, dimensions):
+    """A `StreamHandle` in states of zero, for a network of one direction."""
+    cdef StreamHandle handle = StreamHandle()
+    handle.plan = plan_of(dimensions, 1, sizeof(real), LATEST_STEP, ragged=False, dropout=None)
+    handle.plan.reserve(1, 0)
+    pack_parameters(&handle.plan.net, &params[0], <real*> handle.plan.packed, LATEST_STEP)
+    return handle
 
 
-def stream_step(Stream stream, const real[::1] x, real[::1] y):
+def stream_step(StreamHandle handle, const real[::1] x, real[::1] y):
     """One time step: take x (n_features,), write y (n_outputs,)."""
-    take_step(&stream.plan.net, <const real*> stream.plan.packed, &x[0], stream.begun, &y[0],
-              <real*> stream.plan.arenas)
-    stream.begun = True
+    advance(&handle.plan.net, <const real*> handle.plan.packed, &x[0], handle.begun, &y[0],
+            <real*> handle.plan.arenas)
+    handle.begun = True
 
 
-def stream_states(Stream stream, real[:, ::1] h, real[:, ::1] c, bint put):
+def stream_states(StreamHandle handle, real[:, ::1] h, real[:, ::1] c, bint put):
     """Copy the states (num_layers, H) in, if `put`, or out; `put` forgets the values observed last."""
-    cdef Net* net = &stream.plan.net
-    cdef real* arena = <real*> stream.plan.arenas
+    cdef const Net* net = &handle.plan.net
+    cdef real* arena = <real*> handle.plan.arenas
     cdef Py_ssize_t index, j
     cdef real* own_h
     cdef real* own_c
-    stream.begun = stream.begun and not put
+    handle.begun = handle.begun and not put
     for index in range(net.n_cells):
         own_h = h_at(net, &net.cells[index], 0, arena)
         own_c = c_at(net, &net.cells[index], 0, arena)
@@ -446,161 +510,139 @@ def stream_states(Stream stream, real[:, ::1] h, real[:, ::1] c, bint put):
 # Training: gradient of a batch, clipping, update
 # ----------------------------------------------------------------------------------------------------
 
-cdef double train_task(
-    const Net* net, const real* packed, const Batch* batch, const Targets* targets,
-    Py_ssize_t slot_index, Py_ssize_t n_slots, real* slot, real* arena, Interrupt* interrupt,
-) noexcept nogil:
+cdef void train_task(Call* call, Py_ssize_t number, real* arena) noexcept nogil:
     """One slot of a batch: loss and gradient of its blocks, one after the other."""
-    cdef Py_ssize_t start = slot_index * net.block
+    cdef const Net* net = call.net
+    cdef const Batch* batch = call.batch
+    cdef const real* packed = <const real*> call.packed
+    cdef real* slot = <real*> call.slots + number * net.slot_size
+    cdef Py_ssize_t start = number * net.block
     cdef double loss = 0
     cdef Block block
-    cdef StateGradients no_states
-    memset(&no_states, 0, sizeof(StateGradients))
     memset(slot, 0, net.slot_size * sizeof(real))
-    while start < batch.n:
-        if interrupted(interrupt):
-            return loss
+    while start < batch.n and not interrupted(&call.interrupt):
         open_block(net, batch, start, &block)
         forward_block(net, packed, batch, &block, arena)
-        loss += block_loss(net, targets, &block, arena)
-        backward_block(net, packed, batch, &block, &no_states, False, arena, slot)
+        loss += block_loss(net, call.targets, &block, arena)
+        backward_block(net, packed, batch, &block, &call.gradients, arena, slot)
         if batch.stateful:
             save_final_states(net, batch, &block, arena, <real*> batch.h, <real*> batch.c)
-        start += n_slots * net.block
-    return loss
+        start += call.n_slots * net.block
+    call.losses[number] = loss
 
 
-cdef double batch_gradient(
-    const Net* net, const real* params, const Batch* batch, const Targets* targets, double alpha,
-    real* packed, real* slots, real* arenas, real* gradient, int n_threads, Interrupt* interrupt,
-) noexcept nogil:
-    """The loss of the batch, its L2 penalty included; fills `gradient`."""
-    cdef Py_ssize_t n_slots = n_slots_of(net, batch.n), slot
-    cdef double losses[MAX_SLOTS]
+cdef double batch_gradient(Call* call, const real* params, real* packed, real* gradient) noexcept nogil:
+    """The loss of the call's batch, its L2 penalty included; fills `gradient`."""
+    cdef const Net* net = call.net
+    cdef const Targets* targets = call.targets
     cdef double loss = 0
-    pack_parameters(net, params, packed, True)
-    if n_threads == 1:                                          # as in `forward`
-        for slot in range(n_slots):
-            losses[slot] = train_task(net, packed, batch, targets, slot, n_slots,
-                                      slots + slot * net.slot_size, arenas, interrupt)
-    else:
-        for slot in prange(n_slots, num_threads=n_threads, schedule="dynamic"):
-            losses[slot] = train_task(net, packed, batch, targets, slot, n_slots,
-                                      slots + slot * net.slot_size,
-                                      arenas + threadid() * net.arena_size, interrupt)
-    collect_gradient(net, slots, n_slots, gradient)
-    for slot in range(n_slots):
-        loss += losses[slot]
-    if alpha > 0:
-        loss += l2_penalty(net, params, alpha / targets.total_weight, gradient)
+    cdef Py_ssize_t slot
+    call.n_slots = call.n_tasks = n_slots_of(net, call.batch.n)
+    pack_parameters(net, params, packed, ALL_GRADIENTS)
+    run_tasks(train_task[real], call, <real*> call.arenas)
+    collect_gradient(net, <const real*> call.slots, call.n_slots, gradient)
+    for slot in range(call.n_slots):
+        loss += call.losses[slot]
+    if targets.objective.alpha > 0:
+        loss += l2_penalty(net, params, targets.objective.alpha / targets.total_weight, gradient)
     return loss
 
 
 def loss_and_gradient(
-    const real[::1] params, const real[:, :, :] X, tuple dimensions, const int64_t[::1] order,
-    const int64_t[::1] lengths, const real[:, :, ::1] y, const real[::1] weight, int loss,
-    const double[::1] loss_settings, double alpha, double dropout, double recurrent_dropout,
-    uint64_t seed, real[::1] gradient, int n_threads,
+    const real[::1] params, dimensions, samples, objective, dropout, real[::1] gradient, int n_threads,
 ):
-    """Return the loss of the batch `order`; fill its gradient.
+    """Return the loss of all samples, taken as one batch; fill its gradient.
 
-    y (n_samples, S, n_targets). weight (n_samples,) and lengths (n_samples,) may be None.
+    `dimensions`, `samples`, `objective` and `dropout` are those of `_options`; `dropout` may be None.
     """
-    cdef Plan plan = Plan(dimensions, X.shape[1], sizeof(real), True, True, True, seed, dropout,
-                          recurrent_dropout)
-    cdef Net* net = &plan.net
-    cdef Batch batch = batch_of[real](X, order, lengths, None, None)
-    cdef Targets targets = targets_of[real](y, weight, loss, loss_settings)
-    cdef Py_ssize_t n_slots = n_slots_of(net, batch.n)
-    cdef Interrupt interrupt = no_interrupt()
+    cdef const real[:, :, :] X
+    cdef const int64_t[::1] lengths
+    cdef const real[:, :, ::1] y
+    cdef const real[::1] weight
+    X, lengths, y, weight = fields_of(samples)
+    cdef Plan plan = plan_of(dimensions, X.shape[1], sizeof(real), ALL_GRADIENTS,
+                             ragged=lengths is not None, dropout=dropout)
+    cdef Batch batch = batch_of[real](X, None, lengths, None, None)
+    cdef Targets targets = targets_of[real](y, weight, objective)
+    cdef Call call
     cdef double value
-    n_threads = threads_for(net, batch.n, 3, n_slots, n_threads)
-    plan.reserve(n_threads, n_slots, sizeof(real))
+    open_call(&call, plan, &batch, batch.n, n_threads)
+    call.targets = &targets
     with nogil:
         targets.total_weight = weight_of(&batch, <const real*> targets.weight)
-        value = batch_gradient(
-            net, &params[0], &batch, &targets, alpha, <real*> plan.packed, <real*> plan.slots,
-            <real*> plan.arenas, &gradient[0], n_threads, &interrupt)
-    raise_interrupt(&interrupt)
+        value = batch_gradient(&call, &params[0], <real*> plan.packed, &gradient[0])
+    raise_interrupt(&call)
     return value
 
 
 def train(
-    real[::1] params, const real[:, :, :] X, tuple dimensions, const int64_t[::1] order,
-    const int64_t[::1] numbers, const int64_t[::1] lengths, real[:, :, :, ::1] states,
-    const real[:, :, ::1] y, const real[::1] weight, int loss, const double[::1] loss_settings,
-    Py_ssize_t batch_size, double alpha, double max_grad_norm, double max_grad_value,
-    double dropout, double recurrent_dropout, uint64_t seed, const double[::1] learning_rates,
-    int solver, double beta_1, double beta_2, double epsilon, double momentum, bint nesterov,
-    double weight_decay, real[:, ::1] moments, int64_t[::1] n_steps, real[::1] average,
-    double average_decay, int n_threads,
+    real[::1] params, dimensions, samples, visits, objective, dropout, clipping, solver,
+    const double[::1] learning_rates, state, average, int n_threads,
 ):
-    """One pass over `order` in batches, updating params, moments and n_steps; return the mean loss.
+    """One pass over `visits.order` in batches, updating params and state; return the mean loss.
 
-    A batch: gradient, clipping of its values and of its norm (where the limits are positive), update
-    by the solver (moments (2, n_params); RMSprop and SGD: (1, n_params)) at its own learning rate,
-    average of the weights (n_params,) if it is not None. Its loss is divided by its size times the
-    mean weight of all of `order`. numbers (n_visits,): those by which dropout knows the visits; None: 0,
-    1, 2, ... states (2, n_cells, batch_size, H), h and c, or None: each batch starts from those that the
-    batch before has left. A batch whose loss or gradient is not finite ends the pass before its
-    update, and the loss returned is nan. n_steps (1,) counts the updates, those of earlier passes too.
+    The arguments but params, learning_rates (n_batches,) and n_threads as `_options` describes them;
+    `dropout` and `average` may be None. A batch: gradient, clipping of its values and of its
+    norm, update by the solver (Adam has two moments, RMSprop and SGD one) at its own learning rate,
+    average of the weights. Its loss is divided by its size times the mean weight of all of `order`. A
+    batch whose loss or gradient is not finite ends the pass before its update, and the loss returned is
+    nan.
     """
-    cdef Plan plan = Plan(dimensions, X.shape[1], sizeof(real), True, True, True, seed, dropout,
-                          recurrent_dropout)
-    cdef Net* net = &plan.net
+    cdef const real[:, :, :] X
+    cdef const int64_t[::1] lengths, order, numbers
+    cdef const real[:, :, ::1] y
+    cdef const real[::1] weight
+    cdef Py_ssize_t batch_size
+    cdef real[:, :, :, ::1] states
+    cdef real[:, ::1] moments
+    cdef int64_t[::1] n_steps
+    cdef real[::1] averaged = None
+    cdef double decay = 0
+    X, lengths, y, weight = fields_of(samples)
+    order, numbers, batch_size, states = fields_of(visits)
+    moments, n_steps = fields_of(state)
+    if average is not None:
+        averaged, decay = fields_of(average)
+    cdef Plan plan = plan_of(dimensions, X.shape[1], sizeof(real), ALL_GRADIENTS,
+                             ragged=lengths is not None, dropout=dropout)
+    cdef const Net* net = &plan.net
+    cdef Clipping limits = clipping_of(clipping)
+    cdef Solver settings = solver_of(solver)
     cdef Batch batch = batch_of[real](X, order, lengths, None, None)
-    cdef Targets targets = targets_of[real](y, weight, loss, loss_settings)
+    cdef Targets targets = targets_of[real](y, weight, objective)
     cdef Py_ssize_t n_visits = order.shape[0], n_batches = 0
-    cdef Py_ssize_t n_slots = n_slots_of(net, min(batch_size, n_visits))
-    cdef Interrupt interrupt = no_interrupt()
-    cdef double batch_loss, total_loss = 0, norm, learning_rate
     cdef double mean_weight = weight_of(&batch, <const real*> targets.weight) / n_visits
+    cdef double batch_loss, total_loss = 0, norm
+    cdef real[::1] gradient = np.empty(net.n_params, np.float32 if real is float else np.float64)
     cdef real scale
+    cdef Call call
     if states is not None:
         batch.stateful = True
         batch.n_states = batch_size
-        batch.h = <void*> &states[0, 0, 0, 0]
-        batch.c = <void*> &states[1, 0, 0, 0]
-    n_threads = threads_for(net, min(batch_size, n_visits), 3, n_slots, n_threads)
-    plan.reserve(n_threads, n_slots, sizeof(real))
-    cdef real[::1] gradient = np.empty(net.n_params, np.asarray(params).dtype)
+        batch.h, batch.c = <void*> &states[0, 0, 0, 0], <void*> &states[1, 0, 0, 0]
+    open_call(&call, plan, &batch, min(batch_size, n_visits), n_threads)
+    call.targets = &targets
     with nogil:
-        while batch.first_visit < n_visits:                     # batches
+        while batch.first_visit < n_visits:
             batch.order = &order[batch.first_visit]
             if numbers is not None:
                 batch.numbers = &numbers[batch.first_visit]
             batch.n = min(batch_size, n_visits - batch.first_visit)
             targets.total_weight = batch.n * mean_weight
-            batch_loss = batch_gradient(
-                net, &params[0], &batch, &targets, alpha, <real*> plan.packed, <real*> plan.slots,
-                <real*> plan.arenas, &gradient[0], n_threads, &interrupt)
-            if interrupt.stop:
+            batch_loss = batch_gradient(&call, &params[0], <real*> plan.packed, &gradient[0])
+            if call.interrupt.stop:
                 break
-            if max_grad_value > 0:
-                clip_values(&gradient[0], net.n_params, <real> max_grad_value)
-            norm = global_norm(&gradient[0], net.n_params)
+            norm = clip(&limits, net.n_params, &gradient[0], &scale)
             if not (isfinite(batch_loss) and isfinite(norm)):
                 total_loss = NAN
                 break
-            # torch.nn.utils.clip_grad_norm_'s factor
-            scale = <real> min(1.0, max_grad_norm / (norm + 1e-6)) if max_grad_norm > 0 else 1
-            learning_rate = learning_rates[n_batches]
             n_steps[0] += 1
-            if solver == SGD:
-                sgd_update(&params[0], &gradient[0], scale, &moments[0, 0], net.n_params,
-                           learning_rate, momentum, nesterov)
-            elif solver == RMSPROP:
-                rmsprop_update(&params[0], &gradient[0], scale, &moments[0, 0], net.n_params,
-                               learning_rate, beta_2, epsilon)
-            else:
-                if solver == ADAMW:
-                    decay_weights(net, &params[0], <real> (1 - learning_rate * weight_decay))
-                adam_update(&params[0], &gradient[0], scale, &moments[0, 0], &moments[1, 0],
-                            net.n_params, n_steps[0], learning_rate, beta_1, beta_2, epsilon)
-            if average is not None:
-                average_weights(&average[0], &params[0], net.n_params, average_decay)
+            update(net, &settings, learning_rates[n_batches], n_steps[0], &gradient[0], scale,
+                   &moments[0, 0], &params[0])
+            if averaged is not None:
+                average_weights(&averaged[0], &params[0], net.n_params, decay)
             total_loss += batch_loss * batch.n
             batch.first_visit += batch.n
             n_batches += 1
-    raise_interrupt(&interrupt)
+    raise_interrupt(&call)
     return total_loss / n_visits

@@ -1,6 +1,8 @@
-"""Optimisers: their settings and their state. The updates are compiled, in `_core.pyx`."""
+"""Optimisers: their settings and their state. The updates are compiled, in `kernels/updates.pxi`."""
 
 import numpy as np
+
+from ._options import Solver
 
 
 class _Optimizer:
@@ -65,8 +67,8 @@ class Adam(_Optimizer):
         self.epsilon = epsilon
 
     def _settings(self):
-        """(beta_1, beta_2, epsilon, momentum, nesterov, weight_decay), as `_core.train` takes them."""
-        return self.beta_1, self.beta_2, self.epsilon, 0.0, False, 0.0
+        """As the kernels take them."""
+        return Solver(self._solver, self.beta_1, self.beta_2, self.epsilon)
 
 
 class AdamW(Adam):
@@ -97,7 +99,7 @@ class AdamW(Adam):
         self.weight_decay = weight_decay
 
     def _settings(self):
-        return *super()._settings()[:-1], self.weight_decay
+        return super()._settings()._replace(weight_decay=self.weight_decay)
 
 
 class RMSprop(_Optimizer):
@@ -133,7 +135,7 @@ class RMSprop(_Optimizer):
         self.epsilon = epsilon
 
     def _settings(self):
-        return 0.0, self.decay, self.epsilon, 0.0, False, 0.0
+        return Solver(self._solver, beta_2=self.decay, epsilon=self.epsilon)
 
 
 class SGD(_Optimizer):
@@ -169,4 +171,4 @@ class SGD(_Optimizer):
         self.nesterov = nesterov
 
     def _settings(self):
-        return 0.0, 0.0, 0.0, self.momentum, self.nesterov, 0.0
+        return Solver(self._solver, momentum=self.momentum, nesterov=self.nesterov)

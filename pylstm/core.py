@@ -49,6 +49,16 @@ from ._losses import (
     SquaredError,
 )
 from ._optimizers import SGD, Adam, AdamW, RMSprop, _Optimizer
+from ._options import (
+    Average,
+    Clipping,
+    Dimensions,
+    Dropout,
+    Objective,
+    OptimizerState,
+    Samples,
+    Visits,
+)
 
 __all__ = [
     "SGD",
@@ -149,7 +159,7 @@ class Architecture:
     @cached_property
     def _dimensions(self):
         """As the kernels take them."""
-        return (
+        return Dimensions(
             int(self.n_features), int(self.hidden_size), int(self.num_layers), int(self.n_outputs),
             self.num_directions, bool(self.return_sequences), bool(self.mask_missing),
         )  # fmt: skip
@@ -484,8 +494,8 @@ def _run_forward(params, X, arch, lengths, h0, c0, n_threads, hidden, h_n, c_n):
         # Blocks of samples of like length waste no steps.
         order = None if lengths is None else np.argsort(-lengths, kind="stable")
         kernels.forward(
-            params, X, arch._dimensions, order, lengths, h0, c0,
-            output, hidden, h_n, c_n, None, n_threads,
+            params, X, arch._dimensions, order, lengths, (h0, c0),
+            output, hidden, (h_n, c_n), None, n_threads,
         )  # fmt: skip
     return arch._without_axis(output)
 
@@ -522,8 +532,8 @@ def gate_activations(params, X, arch, *, lengths=None, h0=None, c0=None, n_threa
     if n > 0:
         output = np.empty(arch._output_shape(X, arch.n_outputs), params.dtype)
         kernels.forward(
-            params, X, arch._dimensions, None, lengths, h0, c0,
-            output, None, None, None, traces, effective_n_threads(n_threads),
+            params, X, arch._dimensions, None, lengths, (h0, c0),
+            output, None, (None, None), traces, effective_n_threads(n_threads),
         )  # fmt: skip
     return GateActivations(*traces)
 
@@ -600,8 +610,8 @@ def backward(
     )
     if len(X) > 0:
         kernels.backward(
-            params, X, arch._dimensions, lengths, h0, c0,
-            d_output, d_hidden, d_h_n, d_c_n, *result, n_threads,
+            params, X, arch._dimensions, lengths, (h0, c0), d_output, d_hidden, (d_h_n, d_c_n),
+            result.d_params, result.d_X, (result.d_h0, result.d_c0), n_threads,
         )  # fmt: skip
     return result
 
@@ -776,11 +786,10 @@ def loss_and_gradient(
         raise ValueError("The loss of no samples is not defined; X has 0 samples.")
     if weight is not None:
         _check_total_weight(weight)
-    order = np.arange(len(X), dtype=np.int64)
     gradient = np.empty_like(params)
     value = kernels.loss_and_gradient(
-        params, X, arch._dimensions, order, lengths, y, weight, loss._kind, loss._settings, alpha,
-        *dropout, gradient, effective_n_threads(n_threads),
+        params, arch._dimensions, Samples(X, lengths, y, weight),
+        Objective(loss._kind, loss._settings, alpha), dropout, gradient, effective_n_threads(n_threads),
     )  # fmt: skip
     return value, gradient
 
@@ -899,7 +908,7 @@ def train(
         if limit is not None and not limit > 0:
             raise ValueError(f"{name} must be positive or None, got {limit}.")
     learning_rates = _check_optimizer(optimizer, params, -(-len(order) // batch_size))
-    average, decay = _check_average(average, params)
+    average = _check_average(average, params)
     states = numbers = None
     if stateful:
         if arch.bidirectional:
@@ -917,11 +926,10 @@ def train(
     if weight is not None:
         _check_total_weight(weight[order])
     return kernels.train(
-        params, X, arch._dimensions, order, numbers, lengths, states, y, weight, loss._kind,
-        loss._settings,
-        batch_size, alpha, max_grad_norm or 0.0, max_grad_value or 0.0, *dropout, learning_rates,
-        optimizer._solver, *optimizer._settings(), optimizer.moments, optimizer.step_count, average,
-        decay, n_threads,
+        params, arch._dimensions, Samples(X, lengths, y, weight),
+        Visits(order, numbers, batch_size, states), Objective(loss._kind, loss._settings, alpha),
+        dropout, Clipping(max_grad_norm or 0.0, max_grad_value or 0.0), optimizer._settings(),
+        learning_rates, OptimizerState(optimizer.moments, optimizer.step_count), average, n_threads,
     )  # fmt: skip
 
 
@@ -1035,6 +1043,7 @@ def _check_targets(y, sample_weight, X, arch, loss, lengths, dtype):
 
 
 def _check_dropout(dropout, recurrent_dropout, seed):
+    """As the kernels take it: None where nothing is dropped."""
     for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
         if not 0 <= rate < 1:
             raise ValueError(f"{name} must be at least 0 and less than 1, got {rate}.")
@@ -1042,7 +1051,7 @@ def _check_dropout(dropout, recurrent_dropout, seed):
         raise TypeError(f"seed must be an integer, got {seed!r}.")
     if not 0 <= seed < 2**64:
         raise ValueError(f"seed must be from 0 to 2**64 - 1, got {seed}.")
-    return dropout, recurrent_dropout, int(seed)
+    return Dropout(dropout, recurrent_dropout, int(seed)) if dropout or recurrent_dropout else None
 
 
 def _check_order(order, X):
@@ -1079,9 +1088,9 @@ def _check_optimizer(optimizer, params, n_batches):
 
 
 def _check_average(average, params):
-    """The array to update, or None, and its decay."""
+    """The array to update and its decay, or None."""
     if average is None:
-        return None, 0.0
+        return None
     average, decay = average
     _check_in_place("average", average)
     if average.shape != params.shape or average.dtype != params.dtype:
@@ -1091,7 +1100,7 @@ def _check_average(average, params):
         )
     if not 0 <= decay < 1:
         raise ValueError(f"The decay of average must be at least 0 and less than 1, got {decay}.")
-    return average, decay
+    return Average(average, decay)
 
 
 def _check_in_place(name, array):

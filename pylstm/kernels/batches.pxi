@@ -35,7 +35,10 @@ cdef Batch batch_of(
     const real[:, :, :] X, const int64_t[::1] order, const int64_t[::1] lengths,
     const real[:, :, ::1] h0, const real[:, :, ::1] c0,
 ) noexcept:
-    """All but X may be None: samples in their order, T steps each, from states of zero."""
+    """All but X may be None: samples in their order, T steps each, from states of zero.
+
+    The arrays are the caller's, and so is keeping them.
+    """
     cdef Batch batch
     memset(&batch, 0, sizeof(Batch))
     batch.X = <const char*> &X[0, 0, 0]
@@ -55,15 +58,21 @@ cdef Batch batch_of(
     return batch
 
 
+cdef inline Py_ssize_t sample_of(const Batch* batch, Py_ssize_t place) noexcept nogil:
+    """The sample of the visit at some place in the batch."""
+    return batch.order[place] if batch.order != NULL else place
+
+
 cdef void open_block(
     const Net* net, const Batch* batch, Py_ssize_t start, Block* block,
 ) noexcept nogil:
+    """The block of visits from `start` on: at most B, and their lengths."""
     cdef Py_ssize_t s, sample
     block.start = start
     block.n = min(net.block, batch.n - start)
     block.n_steps = 0
     for s in range(block.n):
-        sample = batch.order[start + s] if batch.order != NULL else start + s
+        sample = sample_of(batch, start + s)
         block.sample[s] = sample
         block.length[s] = batch.lengths[sample] if batch.lengths != NULL else net.T
         block.state[s] = start + s if batch.stateful else sample
@@ -71,6 +80,12 @@ cdef void open_block(
     block.ragged = False
     for s in range(block.n):
         block.ragged = block.ragged or block.length[s] < block.n_steps
+
+
+cdef inline uint64_t visit_of(const Batch* batch, const Block* block, Py_ssize_t s) noexcept nogil:
+    """The number by which dropout knows the visit of the block's sample s."""
+    cdef Py_ssize_t place = block.start + s
+    return batch.numbers[place] if batch.numbers != NULL else batch.first_visit + place
 
 
 cdef inline Py_ssize_t step_of(const Cell* cell, Py_ssize_t t, Py_ssize_t length) noexcept nogil:

@@ -3,9 +3,24 @@
 The backward pass asks again and gets the same answer. Another thing to drop gets a `MaskKind`.
 """
 
+cdef struct Dropout:
+    double rate                 # of the outputs of layers; 0: none
+    double recurrent_rate       # of h_{t-1} in the recurrence; 0: none
+    uint64_t seed
+
+
 cdef enum MaskKind:
     OUTPUT_MASK = 0             # of a layer's output, for who reads it; another at each time step
     RECURRENT_MASK = 1          # of h_{t-1} (Gal & Ghahramani 2016); the same at all time steps
+
+
+cdef Dropout dropout_of(options) except *:
+    """From `_options.Dropout`; None: nothing is dropped."""
+    cdef Dropout dropout
+    memset(&dropout, 0, sizeof(Dropout))
+    if options is not None:
+        dropout.rate, dropout.recurrent_rate, dropout.seed = fields_of(options)
+    return dropout
 
 
 cdef inline uint64_t mix(uint64_t x) noexcept nogil:
@@ -16,21 +31,22 @@ cdef inline uint64_t mix(uint64_t x) noexcept nogil:
 
 
 cdef void drop(
-    const Net* net, const Batch* batch, const Block* block, Py_ssize_t s, Py_ssize_t index,
-    MaskKind kind, Py_ssize_t t, real* h,
+    const Dropout* dropout, MaskKind kind, uint64_t visit, Py_ssize_t cell, Py_ssize_t t,
+    Py_ssize_t n, real* h,
 ) noexcept nogil:
-    """Multiply h (H,), or its gradient, by 0 or by 1 / (1 - rate)."""
-    cdef double rate = net.recurrent_dropout if kind == RECURRENT_MASK else net.dropout
-    cdef Py_ssize_t place = block.start + s
-    cdef uint64_t visit = (batch.numbers[place] if batch.numbers != NULL
-                           else batch.first_visit + place)
-    cdef uint64_t site = (<uint64_t> (2 * index + kind) << 32) + t
-    cdef uint64_t key = mix(mix(mix(net.seed) + visit) + site)
+    """Multiply h (n,), or its gradient, by 0 or by 1 / (1 - rate).
+
+    What is dropped depends on the seed and on the numbers of the visit, the cell, the time step and
+    the hidden unit; never on the batch's blocks or on threads.
+    """
+    cdef double rate = dropout.recurrent_rate if kind == RECURRENT_MASK else dropout.rate
+    cdef uint64_t site = (<uint64_t> (2 * cell + kind) << 32) + t
+    cdef uint64_t key = mix(mix(mix(dropout.seed) + visit) + site)
     cdef uint32_t low = <uint32_t> key, high = <uint32_t> (key >> 32), u
     cdef uint32_t threshold = <uint32_t> (rate * 4294967296.)
     cdef real scale = <real> (1 / (1 - rate))
     cdef Py_ssize_t j
-    for j in range(net.H):                                      # hidden units
+    for j in range(n):
         u = low + <uint32_t> j * <uint32_t> 0x9E3779B9
         u = (u ^ (u >> 16)) * <uint32_t> 0x7FEB352D ^ high
         u = (u ^ (u >> 15)) * <uint32_t> 0x846CA68B

@@ -20,7 +20,7 @@ cdef inline real* c_at(const Net* net, const Cell* cell, Py_ssize_t step, real* 
 
 
 cdef void load_states(
-    const Net* net, const real* states, Py_ssize_t n_states, Py_ssize_t index, const Block* block,
+    const Net* net, const Cell* cell, const real* states, Py_ssize_t n_states, const Block* block,
     real* target, Py_ssize_t target_row,
 ) noexcept nogil:
     """States [cell][n_states][H] of one cell into the block's rows; zeros where there are none."""
@@ -29,17 +29,17 @@ cdef void load_states(
         memset(target + s * target_row, 0, net.H_pad * sizeof(real))
         if states != NULL:
             memcpy(target + s * target_row,
-                   states + (index * n_states + block.state[s]) * net.H, net.H * sizeof(real))
+                   states + (cell.index * n_states + block.state[s]) * net.H, net.H * sizeof(real))
 
 
 cdef void save_states(
-    const Net* net, const real* source, Py_ssize_t source_row, Py_ssize_t n_states, Py_ssize_t index,
+    const Net* net, const Cell* cell, const real* source, Py_ssize_t source_row, Py_ssize_t n_states,
     const Block* block, real* states,
 ) noexcept nogil:
     """The inverse of `load_states`."""
     cdef Py_ssize_t s
     for s in range(block.n):
-        memcpy(states + (index * n_states + block.state[s]) * net.H, source + s * source_row,
+        memcpy(states + (cell.index * n_states + block.state[s]) * net.H, source + s * source_row,
                net.H * sizeof(real))
 
 
@@ -64,7 +64,7 @@ cdef void load_features(
                 x[s * cell.row + feature] = (<const real*> (source + feature * batch.feature_stride))[0]
 
 
-cdef inline void observe(
+cdef inline void fill_missing(
     Py_ssize_t n_features, const char* source, Py_ssize_t stride, const real* last, real* x,
 ) noexcept nogil:
     """x = [observed values, or else the last ones; 1 for a missing value, 0 for one observed].
@@ -92,11 +92,11 @@ cdef void load_masked_features(
     for s in range(block.n):
         offset = s * cell.row + cell.in_pad - cell.n_in
         last = NULL
-        for t in range(block.length[s]):                        # time steps
+        for t in range(block.length[s]):
             x = xh_at(net, cell, step_of(cell, t, block.length[s]), arena) + offset
-            observe(net.n_features,
-                    batch.X + block.sample[s] * batch.sample_stride + t * batch.time_stride,
-                    batch.feature_stride, last, x)
+            fill_missing(net.n_features,
+                         batch.X + block.sample[s] * batch.sample_stride + t * batch.time_stride,
+                         batch.feature_stride, last, x)
             last = x
         for step in range(block.length[s], block.n_steps):
             memset(xh_at(net, cell, step, arena) + offset, 0, cell.n_in * sizeof(real))
@@ -108,45 +108,44 @@ cdef void load_outputs(
 ) noexcept nogil:
     """What a layer puts out at time step t of sample s, (D * H,): each direction's h_t, with dropout."""
     cdef const Cell* cell
-    cdef Py_ssize_t direction, index, step
+    cdef Py_ssize_t direction, step
     for direction in range(net.D):
-        index = layer * net.D + direction
-        cell = &net.cells[index]
+        cell = &net.cells[layer * net.D + direction]
         step = step_of(cell, t, block.length[s])
         memcpy(target + direction * net.H,
                h_at(net, cell, step + 1, arena) + s * cell.h_row, net.H * sizeof(real))
-        if net.dropout > 0:
-            drop(net, batch, block, s, index, OUTPUT_MASK, t, target + direction * net.H)
+        if net.dropout.rate > 0:
+            drop(&net.dropout, OUTPUT_MASK, visit_of(batch, block, s), cell.index, t, net.H,
+                 target + direction * net.H)
 
 
-cdef void load_hidden(
-    const Net* net, Py_ssize_t index, const Batch* batch, const Block* block, Py_ssize_t step,
+cdef void load_outputs_below(
+    const Net* net, const Cell* cell, const Batch* batch, const Block* block, Py_ssize_t step,
     real* arena,
 ) noexcept nogil:
     """x of a layer above the first: the outputs of the one below; zeros after a sample's end."""
-    cdef const Cell* cell = &net.cells[index]
     cdef real* x = xh_at(net, cell, step, arena) + cell.in_pad - cell.n_in
     cdef Py_ssize_t s
     for s in range(block.n):
         if step < block.length[s]:
-            load_outputs(net, index // net.D - 1, batch, block, s,
+            load_outputs(net, cell.layer - 1, batch, block, s,
                          step_of(cell, step, block.length[s]), x + s * cell.row, arena)
         else:
             memset(x + s * cell.row, 0, cell.n_in * sizeof(real))
 
 
-cdef void feed_back(
-    const Net* net, Py_ssize_t index, const Batch* batch, const Block* block, Py_ssize_t step,
+cdef void load_dropped_hidden(
+    const Net* net, const Cell* cell, const Batch* batch, const Block* block, Py_ssize_t step,
     real* arena,
 ) noexcept nogil:
     """h_{t-1}, with dropout, into the rows that the cell's step reads."""
-    cdef const Cell* cell = &net.cells[index]
     cdef const real* h = h_at(net, cell, step, arena)
     cdef real* target = xh_at(net, cell, step, arena) + cell.in_pad
     cdef Py_ssize_t s
     for s in range(block.n):
         memcpy(target + s * cell.row, h + s * cell.h_row, net.H * sizeof(real))
-        drop(net, batch, block, s, index, RECURRENT_MASK, 0, target + s * cell.row)
+        drop(&net.dropout, RECURRENT_MASK, visit_of(batch, block, s), cell.index, 0, net.H,
+             target + s * cell.row)
 
 
 cdef void hold_states(
@@ -179,11 +178,11 @@ cdef void forward_step(
     # z_t = [x_t, h_{t-1}] [W; U] + b
     if n == 1:
         row_product(net.n_tiles, n_inputs, xh, WU, 4 * L, n_inputs * 4 * L, b, 4 * L, z, z_tile)
-    for tile in range(net.n_tiles):                             # hidden tiles
+    for tile in range(net.n_tiles):
         if n > 1:
             product(PANEL, n, 1, n_inputs, xh, cell.row, 1, 0, WU + tile * n_inputs * 4 * L, 4 * L, 0,
                     b + tile * 4 * L, 0, z + tile * z_tile, 4 * L)
-        for s in range(n):                                      # samples of the block
+        for s in range(n):
             cell_forward_at(z + tile * z_tile + s * 4 * L, c + s * Hp + tile * L,
                             c_next + s * Hp + tile * L)
         for s in range(n):
@@ -192,25 +191,24 @@ cdef void forward_step(
 
 
 cdef void forward_cell(
-    const Net* net, Py_ssize_t index, const real* packed, const Batch* batch, const Block* block,
+    const Net* net, const Cell* cell, const real* packed, const Batch* batch, const Block* block,
     real* arena,
 ) noexcept nogil:
     """All steps of one cell."""
-    cdef const Cell* cell = &net.cells[index]
     cdef Py_ssize_t step, n = block.n
-    load_states(net, <const real*> batch.h, batch.n_states, index, block,
+    load_states(net, cell, <const real*> batch.h, batch.n_states, block,
                 h_at(net, cell, 0, arena), cell.h_row)
-    load_states(net, <const real*> batch.c, batch.n_states, index, block,
+    load_states(net, cell, <const real*> batch.c, batch.n_states, block,
                 c_at(net, cell, 0, arena), net.H_pad)
-    if index < net.D and net.mask_missing:
+    if cell.layer == 0 and net.mask_missing:
         load_masked_features(net, cell, batch, block, arena)
     for step in range(block.n_steps):                           # time steps, in the cell's order
-        if index >= net.D:
-            load_hidden(net, index, batch, block, step, arena)
+        if cell.layer > 0:
+            load_outputs_below(net, cell, batch, block, step, arena)
         elif not net.mask_missing:
             load_features(net, cell, batch, block, step, arena)
-        if net.recurrent_dropout > 0:
-            feed_back(net, index, batch, block, step, arena)
+        if net.dropout.recurrent_rate > 0:
+            load_dropped_hidden(net, cell, batch, block, step, arena)
         while step >= block.length[n - 1]:                      # the last samples, where they have ended
             n -= 1
         forward_step(net, cell, packed, step, n, arena)
@@ -226,33 +224,33 @@ cdef inline void head_product(
                    packed + net.packed_V, packed + net.packed_d, y, net.K_pad)
 
 
-cdef void load_final_outputs(
-    const Net* net, const Batch* batch, const Block* block, real* arena,
-) noexcept nogil:
-    """What the head reads where it is applied once: h after the last step of each direction."""
-    cdef const Cell* cell
-    cdef Py_ssize_t direction, index, s
-    cdef real* target
-    for direction in range(net.D):
-        index = net.n_cells - net.D + direction
-        cell = &net.cells[index]
-        for s in range(block.n):
-            target = arena + net.top + s * net.DH_pad + direction * net.H
-            memcpy(target, h_at(net, cell, block.n_steps, arena) + s * cell.h_row,
-                   net.H * sizeof(real))
-            if net.dropout > 0:
-                drop(net, batch, block, s, index, OUTPUT_MASK, final_time(cell, block, s), target)
-
-
 cdef inline Py_ssize_t final_time(const Cell* cell, const Block* block, Py_ssize_t s) noexcept nogil:
     """The time step that the cell reads last."""
     return step_of(cell, block.length[s] - 1, block.length[s])
 
 
+cdef void load_final_outputs(
+    const Net* net, const Batch* batch, const Block* block, real* arena,
+) noexcept nogil:
+    """What the head reads where it is applied once: h after the last step of each direction."""
+    cdef const Cell* cell
+    cdef Py_ssize_t direction, s
+    cdef real* target
+    for direction in range(net.D):
+        cell = &net.cells[net.n_cells - net.D + direction]
+        for s in range(block.n):
+            target = arena + net.top + s * net.DH_pad + direction * net.H
+            memcpy(target, h_at(net, cell, block.n_steps, arena) + s * cell.h_row,
+                   net.H * sizeof(real))
+            if net.dropout.rate > 0:
+                drop(&net.dropout, OUTPUT_MASK, visit_of(batch, block, s), cell.index,
+                     final_time(cell, block, s), net.H, target)
+
+
 cdef void forward_head(
     const Net* net, const real* packed, const Batch* batch, const Block* block, real* arena,
 ) noexcept nogil:
-    """The linear layer: once, or at every time step. y after a sample's end is nobody's."""
+    """The linear layer: once, or at every time step. After a sample's end y is never read."""
     cdef Py_ssize_t t, s
     cdef real* top = arena + net.top
     cdef real* target
@@ -260,7 +258,7 @@ cdef void forward_head(
         load_final_outputs(net, batch, block, arena)
         head_product(net, packed, block.n, top, arena + net.y)
         return
-    for t in range(block.n_steps):                              # time steps
+    for t in range(block.n_steps):
         for s in range(block.n):
             target = top + (t * net.block + s) * net.DH_pad
             if t < block.length[s]:
@@ -277,5 +275,5 @@ cdef void forward_block(
     """All layers and the head."""
     cdef Py_ssize_t index
     for index in range(net.n_cells):
-        forward_cell(net, index, packed, batch, block, arena)
+        forward_cell(net, &net.cells[index], packed, batch, block, arena)
     forward_head(net, packed, batch, block, arena)

@@ -1,6 +1,7 @@
 """The losses: each from a network's output z and its target y to the loss and its derivative dz.
 
-A new loss has a number in `_losses.py`, a function here and a line in `step_loss`.
+And what is made of them: a block's share in the loss of its batch, the L2 penalty. A new loss has a
+number in `_losses.py`, a function here and a line in `step_loss`.
 """
 
 cdef enum LossKind:             # as `_losses.py` numbers them
@@ -73,31 +74,46 @@ cdef double log_loss(
     return share * (log(total) + largest - z[y])
 
 
-cdef struct Targets:
-    # What the network's outputs are compared with. The caller's arrays, of the call's type.
+cdef struct Objective:
+    # What is made small.
     LossKind kind
-    const double* settings      # delta, or quantiles
+    const double* settings      # delta, or quantiles; the caller's array
     Py_ssize_t n_settings
+    double alpha                # strength of the L2 penalty
+
+
+cdef Objective objective_of(options) except *:
+    """From `_options.Objective`, which owns the settings."""
+    cdef Objective objective
+    cdef const double[::1] settings
+    cdef int kind
+    memset(&objective, 0, sizeof(Objective))
+    kind, settings, objective.alpha = fields_of(options)
+    objective.kind = <LossKind> kind
+    if settings is not None:
+        objective.settings = &settings[0]
+        objective.n_settings = settings.shape[0]
+    return objective
+
+
+cdef struct Targets:
+    # What the network's outputs are compared with, and how. The caller's arrays, of the call's type.
+    Objective objective
     const void* y               # [n_samples][S][n_targets]
     Py_ssize_t n_targets
-    Py_ssize_t S
     const void* weight          # [n_samples]; NULL: ones
     double total_weight         # of the batch
 
 
 cdef Targets targets_of(
-    const real[:, :, ::1] y, const real[::1] weight, int loss, const double[::1] settings,
-) noexcept:
-    """`weight` and `settings` may be None."""
+    const real[:, :, ::1] y, const real[::1] weight, objective,
+) except *:
+    """`weight` may be None."""
     cdef Targets targets
     memset(&targets, 0, sizeof(Targets))
-    targets.kind = <LossKind> loss
+    targets.objective = objective_of(objective)
     targets.y = <const void*> &y[0, 0, 0]
-    targets.S = y.shape[1]
     targets.n_targets = y.shape[2]
-    if settings is not None:
-        targets.settings = &settings[0]
-        targets.n_settings = settings.shape[0]
     if weight is not None:
         targets.weight = <const void*> &weight[0]
     return targets
@@ -110,7 +126,7 @@ cdef double weight_of(const Batch* batch, const real* weight) noexcept nogil:
     if weight == NULL:
         return batch.n
     for visit in range(batch.n):
-        total += weight[batch.order[visit]]
+        total += weight[sample_of(batch, visit)]
     return total
 
 
@@ -118,11 +134,12 @@ cdef double step_loss(
     const Targets* targets, Py_ssize_t K, const real* z, const real* y, double share, real* dz,
 ) noexcept nogil:
     """share times the mean loss over the K outputs, for one sample and one application of the head."""
+    cdef const Objective* objective = &targets.objective
     cdef double total = 0, d_first = 0, d_second = 0
     cdef Py_ssize_t k
-    if targets.kind == LOG_LOSS:
+    if objective.kind == LOG_LOSS:
         return log_loss(z, K, <Py_ssize_t> y[0], share, dz)
-    if targets.kind == GAUSSIAN:                                # outputs: [target][mu, s]
+    if objective.kind == GAUSSIAN:                              # outputs: [target][mu, s]
         share /= targets.n_targets
         for k in range(targets.n_targets):
             total += gaussian(z[2 * k], z[2 * k + 1], y[k], &d_first, &d_second)
@@ -131,15 +148,15 @@ cdef double step_loss(
         return share * total
     share /= K
     for k in range(K):
-        if targets.kind == SQUARED_ERROR:
+        if objective.kind == SQUARED_ERROR:
             total += squared_error(z[k], y[k], &d_first)
-        elif targets.kind == ABSOLUTE_ERROR:
+        elif objective.kind == ABSOLUTE_ERROR:
             total += absolute_error(z[k], y[k], &d_first)
-        elif targets.kind == HUBER:
-            total += huber(z[k], y[k], targets.settings[0], &d_first)
-        elif targets.kind == QUANTILE:                          # outputs: [target][quantile]
-            total += pinball(z[k], y[k // targets.n_settings],
-                             targets.settings[k % targets.n_settings], &d_first)
+        elif objective.kind == HUBER:
+            total += huber(z[k], y[k], objective.settings[0], &d_first)
+        elif objective.kind == QUANTILE:                        # outputs: [target][quantile]
+            total += pinball(z[k], y[k // objective.n_settings],
+                             objective.settings[k % objective.n_settings], &d_first)
         else:
             total += poisson(z[k], y[k], &d_first)
         dz[k] = <real> (share * d_first)
@@ -159,7 +176,7 @@ cdef double block_loss(
         share = 1 / (targets.total_weight * n_steps)
         if weight != NULL:
             share *= weight[block.sample[s]]
-        y = <const real*> targets.y + block.sample[s] * targets.S * targets.n_targets
+        y = <const real*> targets.y + block.sample[s] * net.S * targets.n_targets
         for t in range(n_steps):
             offset = (t * net.block + s) * net.K_pad
             loss += step_loss(targets, net.K, arena + net.y + offset, y + t * targets.n_targets,
@@ -167,6 +184,18 @@ cdef double block_loss(
         for t in range(n_steps, block.n_steps if net.sequences else 1):
             memset(arena + net.dy + (t * net.block + s) * net.K_pad, 0, net.K_pad * sizeof(real))
     return loss
+
+
+cdef double penalise(
+    const real* params, Py_ssize_t start, Py_ssize_t stop, double strength, real* gradient,
+) noexcept nogil:
+    """The sum of squares of some parameters; adds strength times them to the gradient."""
+    cdef double total = 0
+    cdef Py_ssize_t p
+    for p in range(start, stop):
+        total += <double> params[p] * params[p]
+        gradient[p] += <real> strength * params[p]
+    return total
 
 
 cdef double l2_penalty(
@@ -179,14 +208,3 @@ cdef double l2_penalty(
         total += penalise(params, net.cells[index].W, net.cells[index].b, strength, gradient)
     total += penalise(params, net.V, net.d, strength, gradient)
     return 0.5 * strength * total
-
-
-cdef double penalise(
-    const real* params, Py_ssize_t start, Py_ssize_t stop, double strength, real* gradient,
-) noexcept nogil:
-    cdef double total = 0
-    cdef Py_ssize_t p
-    for p in range(start, stop):
-        total += <double> params[p] * params[p]
-        gradient[p] += <real> strength * params[p]
-    return total

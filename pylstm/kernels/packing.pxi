@@ -43,10 +43,11 @@ cdef void pack_gates_transposed(
 
 
 cdef void pack_parameters(
-    const Net* net, const real* params, real* packed, bint backward,
+    const Net* net, const real* params, real* packed, Room room,
 ) noexcept nogil:
     """All weights, into a packed area whose padding is zero already."""
     cdef const Cell* cell
+    cdef bint backward = room == ALL_GRADIENTS
     cdef Py_ssize_t L = net.lanes, DH = net.D * net.H, index, tile_size, j, k
     for index in range(net.n_cells):
         cell = &net.cells[index]
@@ -71,7 +72,7 @@ cdef void pack_parameters(
 cdef void add_gates(
     const Net* net, const real* source, Py_ssize_t tile_size, Py_ssize_t n_rows, real* target,
 ) noexcept nogil:
-    """The inverse of `pack_gates`, added to what is there."""
+    """The inverse of `pack_gates`, added to what the target holds."""
     cdef Py_ssize_t L = net.lanes, tile, row, gate, lane
     cdef const real* tile_row
     cdef real* target_row

@@ -41,6 +41,7 @@ cdef extern from * nogil:
 
 
 cdef inline Py_ssize_t padded(Py_ssize_t n, Py_ssize_t unit) noexcept nogil:
+    """The next multiple of `unit`."""
     return (n + unit - 1) // unit * unit
 
 
