@@ -1,8 +1,9 @@
 """Extension modules of pylstm; everything else is declared in pyproject.toml.
 
-`pylstm/_core.pyx` is compiled once for the baseline of the platform and, on x86-64, once more for
-each instruction set worth having; `pylstm/_dispatch.py` picks one at import. OpenMP is used if a
-small program with it compiles and links; without it the package works, on one thread.
+`pylstm/_core.pyx`, with the files of `pylstm/kernels` in it, is compiled once for the baseline of
+the platform and, on x86-64, once more for each instruction set worth having; `pylstm/_dispatch.py`
+picks one at import. OpenMP is used if a small program with it compiles and links; without it the
+package works, on one thread.
 """
 
 import os
@@ -15,13 +16,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-INCLUDED = [
-    "pylstm/_losses.pxi",
-    "pylstm/_updates.pxi",
-    "pylstm/_simd.h",
-    "pylstm/_product.h",
-    "pylstm/_runtime.h",
-]
+INCLUDED = [str(path) for path in sorted(Path("pylstm", "kernels").iterdir())]
 
 DIRECTIVES = {
     "language_level": 3,
@@ -53,7 +48,7 @@ int main(void)
     int threads = 0;
     #pragma omp parallel reduction(+ : threads)
     threads += 1;
-    return threads == omp_get_max_threads() ? 0 : 0;
+    return threads > omp_get_max_threads();
 }
 """
 
@@ -67,7 +62,6 @@ def modules():
     extensions = []
     for name, flags in variants.items():
         extension = Extension(name, ["pylstm/_core.pyx"], depends=INCLUDED, include_dirs=["pylstm"])
-        extension.instruction_set_flags = flags
         # A C file of its own for each module: the generated code carries the module's name.
         (extension,) = cythonize(
             [extension],

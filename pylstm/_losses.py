@@ -1,4 +1,4 @@
-"""Losses: their settings, and what a network's outputs mean under them. The arithmetic is in `_core.pyx`."""
+"""Losses: their settings, and what outputs mean under them. The arithmetic is in `kernels/losses.pxi`."""
 
 from dataclasses import dataclass
 from numbers import Integral, Real

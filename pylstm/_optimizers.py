@@ -1,9 +1,10 @@
-"""Optimisers: their settings and their state. The updates are compiled, in `_core.pyx`."""
+"""Optimisers: their settings and their state. The updates are compiled, in `kernels/updates.pxi`."""
 
 from typing import Any
 
 import numpy as np
 
+from ._options import Solver
 from ._typing import DTypeLike, NDArray
 
 
@@ -39,27 +40,28 @@ class _Optimizer:
 class Adam(_Optimizer):
     """Adam (Kingma & Ba 2015, algorithm 1).
 
-        Parameters
-        ----------
-        n_params : int
-            Length of the flat parameter vector.
-        dtype : {numpy.float32, numpy.float64}
-            Its dtype.
-        learning_rate : float, default=0.001
-            Step size.
-        beta_1, beta_2 : float in [0, 1), default=0.9, 0.999
-            Decay of the running averages of the gradient and of its square.
-        epsilon : float, default=1e-8
-            Added to the root of the second moment.
+            Parameters
+            ----------
+            n_params : int
+                Length of the flat parameter vector.
+            dtype : {numpy.float32, numpy.float64}
+                Its dtype.
+            learning_rate : float, default=0.001
+                Step size.
+            beta_1, beta_2 : float in [0, 1), default=0.9, 0.999
+                Decay of the running averages of the gradient and of its square.
+            epsilon : float, default=1e-8
+                Added to the root of the second moment.
 
-        Examples
-        --------
-        >>> import numpy as np
+            Examples
+            --------
+            >>> import numpy as np
 
+        from ._options import Solver
     from ._typing import DTypeLike, Floats, NDArray
-        >>> from pylstm.core import Adam
-        >>> Adam(10, np.float32, learning_rate=0.01).n_steps
-        0
+            >>> from pylstm.core import Adam
+            >>> Adam(10, np.float32, learning_rate=0.01).n_steps
+            0
     """
 
     _solver = 0
@@ -81,31 +83,32 @@ class Adam(_Optimizer):
         self.epsilon = epsilon
 
     def _settings(self):
-        """(beta_1, beta_2, epsilon, momentum, nesterov, weight_decay), as `_core.train` takes them."""
-        return self.beta_1, self.beta_2, self.epsilon, 0.0, False, 0.0
+        """As the kernels take them."""
+        return Solver(self._solver, self.beta_1, self.beta_2, self.epsilon)
 
 
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019).
 
-        Before each of Adam's updates the weights, not the biases, are multiplied by
-        ``1 - learning_rate * weight_decay``.
+            Before each of Adam's updates the weights, not the biases, are multiplied by
+            ``1 - learning_rate * weight_decay``.
 
-        Parameters
-        ----------
-        n_params, dtype, learning_rate, beta_1, beta_2, epsilon
-            As for `Adam`.
-        weight_decay : float, default=0.01
-            Strength of the decay.
+            Parameters
+            ----------
+            n_params, dtype, learning_rate, beta_1, beta_2, epsilon
+                As for `Adam`.
+            weight_decay : float, default=0.01
+                Strength of the decay.
 
-        Examples
-        --------
-        >>> import numpy as np
+            Examples
+            --------
+            >>> import numpy as np
 
+        from ._options import Solver
     from ._typing import DTypeLike, Floats, NDArray
-        >>> from pylstm.core import AdamW
-        >>> AdamW(10, np.float32, weight_decay=0.1).weight_decay
-        0.1
+            >>> from pylstm.core import AdamW
+            >>> AdamW(10, np.float32, weight_decay=0.1).weight_decay
+            0.1
     """
 
     _solver = 1
@@ -117,33 +120,34 @@ class AdamW(Adam):
         self.weight_decay = weight_decay
 
     def _settings(self):
-        return *super()._settings()[:-1], self.weight_decay
+        return super()._settings()._replace(weight_decay=self.weight_decay)
 
 
 class RMSprop(_Optimizer):
     """Gradient descent by the sign and relative size of the gradient (Tieleman & Hinton 2012).
 
-        Parameters
-        ----------
-        n_params : int
-            Length of the flat parameter vector.
-        dtype : {numpy.float32, numpy.float64}
-            Its dtype.
-        learning_rate : float, default=0.001
-            Step size.
-        decay : float in [0, 1), default=0.99
-            Decay of the running average of the squared gradient.
-        epsilon : float, default=1e-8
-            Added to its root.
+            Parameters
+            ----------
+            n_params : int
+                Length of the flat parameter vector.
+            dtype : {numpy.float32, numpy.float64}
+                Its dtype.
+            learning_rate : float, default=0.001
+                Step size.
+            decay : float in [0, 1), default=0.99
+                Decay of the running average of the squared gradient.
+            epsilon : float, default=1e-8
+                Added to its root.
 
-        Examples
-        --------
-        >>> import numpy as np
+            Examples
+            --------
+            >>> import numpy as np
 
+        from ._options import Solver
     from ._typing import DTypeLike, Floats, NDArray
-        >>> from pylstm.core import RMSprop
-        >>> RMSprop(10, np.float32, decay=0.9).moments.shape
-        (1, 10)
+            >>> from pylstm.core import RMSprop
+            >>> RMSprop(10, np.float32, decay=0.9).moments.shape
+            (1, 10)
     """
 
     _solver = 2
@@ -163,33 +167,34 @@ class RMSprop(_Optimizer):
         self.epsilon = epsilon
 
     def _settings(self):
-        return 0.0, self.decay, self.epsilon, 0.0, False, 0.0
+        return Solver(self._solver, beta_2=self.decay, epsilon=self.epsilon)
 
 
 class SGD(_Optimizer):
     """Stochastic gradient descent with momentum (Sutskever et al. 2013).
 
-        Parameters
-        ----------
-        n_params : int
-            Length of the flat parameter vector.
-        dtype : {numpy.float32, numpy.float64}
-            Its dtype.
-        learning_rate : float, default=0.001
-            Step size.
-        momentum : float in [0, 1), default=0.9
-            Share of the last update that is kept.
-        nesterov : bool, default=True
-            Whether to use Nesterov's momentum.
+            Parameters
+            ----------
+            n_params : int
+                Length of the flat parameter vector.
+            dtype : {numpy.float32, numpy.float64}
+                Its dtype.
+            learning_rate : float, default=0.001
+                Step size.
+            momentum : float in [0, 1), default=0.9
+                Share of the last update that is kept.
+            nesterov : bool, default=True
+                Whether to use Nesterov's momentum.
 
-        Examples
-        --------
-        >>> import numpy as np
+            Examples
+            --------
+            >>> import numpy as np
 
+        from ._options import Solver
     from ._typing import DTypeLike, Floats, NDArray
-        >>> from pylstm.core import SGD
-        >>> SGD(10, np.float64, momentum=0.0).moments.shape
-        (1, 10)
+            >>> from pylstm.core import SGD
+            >>> SGD(10, np.float64, momentum=0.0).moments.shape
+            (1, 10)
     """
 
     _solver = 3
@@ -209,4 +214,4 @@ class SGD(_Optimizer):
         self.nesterov = nesterov
 
     def _settings(self):
-        return 0.0, 0.0, 0.0, self.momentum, self.nesterov, 0.0
+        return Solver(self._solver, momentum=self.momentum, nesterov=self.nesterov)

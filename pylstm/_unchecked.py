@@ -14,6 +14,7 @@ import numpy as np
 
 from ._dispatch import kernels
 from ._lengths import heeded, longest_first
+from ._options import Average, Clipping, Dropout, Objective, OptimizerState, Samples, Visits
 
 
 def forward(params, X, arch, *, lengths, h0, c0, n_threads, hidden=None, h_n=None, c_n=None):
@@ -23,8 +24,8 @@ def forward(params, X, arch, *, lengths, h0, c0, n_threads, hidden=None, h_n=Non
     if len(X) > 0:
         order = None if lengths is None else longest_first(lengths)
         kernels.forward(
-            params, X, arch._dimensions, order, lengths, h0, c0,
-            output, hidden, h_n, c_n, None, n_threads,
+            params, X, arch._dimensions, order, lengths, (h0, c0),
+            output, hidden, (h_n, c_n), None, n_threads,
         )  # fmt: skip
     return output if arch.return_sequences else output[:, 0]
 
@@ -47,8 +48,8 @@ def gate_activations(params, X, arch, *, lengths, h0, c0, n_threads):
     if n > 0:
         output = np.empty(arch._output_shape(X), params.dtype)
         kernels.forward(
-            params, X, arch._dimensions, None, heeded(lengths, X.shape[1]), h0, c0,
-            output, None, None, None, traces, n_threads,
+            params, X, arch._dimensions, None, heeded(lengths, X.shape[1]), (h0, c0),
+            output, None, (None, None), traces, n_threads,
         )  # fmt: skip
     return traces
 
@@ -59,8 +60,9 @@ def backward(
     """Fill the four arrays of `result`, d_params (zeros before), d_X, d_h0 and d_c0."""
     if len(X) > 0:
         kernels.backward(
-            params, X, arch._dimensions, heeded(lengths, X.shape[1]), h0, c0,
-            d_output.reshape(arch._output_shape(X)), d_hidden, d_h_n, d_c_n, *result, n_threads,
+            params, X, arch._dimensions, heeded(lengths, X.shape[1]), (h0, c0),
+            d_output.reshape(arch._output_shape(X)), d_hidden, (d_h_n, d_c_n),
+            result.d_params, result.d_X, (result.d_h0, result.d_c0), n_threads,
         )  # fmt: skip
 
 
@@ -69,13 +71,17 @@ def loss_and_gradient(
     n_threads,
 ):  # fmt: skip
     """The loss of a batch and its gradient."""
-    order = np.arange(len(X), dtype=np.int64)
     gradient = np.empty_like(params)
+    samples = Samples(X, heeded(lengths, X.shape[1]), _by_step(y, arch), sample_weight)
     value = kernels.loss_and_gradient(
-        params, X, arch._dimensions, order, heeded(lengths, X.shape[1]), _by_step(y, arch),
-        sample_weight, loss._kind, loss._settings, alpha, dropout, recurrent_dropout, seed,
-        gradient, n_threads,
-    )  # fmt: skip
+        params,
+        arch._dimensions,
+        samples,
+        Objective(loss._kind, loss._settings, alpha),
+        _dropout(dropout, recurrent_dropout, seed),
+        gradient,
+        n_threads,
+    )
     return value, gradient
 
 
@@ -93,16 +99,26 @@ def train(
     elif lengths is not None:
         numbers = longest_first(lengths[order], np.arange(len(order)) // batch_size)
         order = order[numbers]
-    average, decay = (None, 0.0) if average is None else average
     rates = np.asarray(optimizer.learning_rate, dtype=np.float64)
     return kernels.train(
-        params, X, arch._dimensions, order, numbers, lengths, states, _by_step(y, arch),
-        sample_weight, loss._kind, loss._settings,
-        batch_size, alpha, max_grad_norm or 0.0, max_grad_value or 0.0, dropout, recurrent_dropout,
-        seed, np.ascontiguousarray(np.broadcast_to(rates, n_batches)),
-        optimizer._solver, *optimizer._settings(), optimizer.moments, optimizer.step_count, average,
-        decay, n_threads,
-    )  # fmt: skip
+        params,
+        arch._dimensions,
+        Samples(X, lengths, _by_step(y, arch), sample_weight),
+        Visits(order, numbers, batch_size, states),
+        Objective(loss._kind, loss._settings, alpha),
+        _dropout(dropout, recurrent_dropout, seed),
+        Clipping(max_grad_norm or 0.0, max_grad_value or 0.0),
+        optimizer._settings(),
+        np.ascontiguousarray(np.broadcast_to(rates, n_batches)),
+        OptimizerState(optimizer.moments, optimizer.step_count),
+        None if average is None else Average(*average),
+        n_threads,
+    )
+
+
+def _dropout(rate, recurrent_rate, seed):
+    """None where nothing is dropped."""
+    return Dropout(rate, recurrent_rate, seed) if rate or recurrent_rate else None
 
 
 def _by_step(y, arch):

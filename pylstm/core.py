@@ -62,6 +62,7 @@ from ._losses import (
     SquaredError,
 )
 from ._optimizers import SGD, Adam, AdamW, RMSprop, _Optimizer
+from ._options import Dimensions
 from ._typing import Array, ArrayLike, DTypeLike, Floats, RandomState
 
 __all__ = [
@@ -158,7 +159,7 @@ class Architecture:
     @cached_property
     def _dimensions(self):
         """As the kernels take them."""
-        return (
+        return Dimensions(
             int(self.n_features), int(self.hidden_size), int(self.num_layers), int(self.n_outputs),
             self.num_directions, bool(self.return_sequences), bool(self.mask_missing),
         )  # fmt: skip

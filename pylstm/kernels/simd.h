@@ -1,6 +1,6 @@
 /* One processor register of float32 or float64 as a C type.
  *
- * `_core.pyx` writes the gate equations once; here they get something to compute with. `vec_f` and
+ * `cell.pxi` writes the gate equations once; here they get something to compute with. `vec_f` and
  * `vec_d` are as wide as the instruction set the file is compiled for: 64 bytes with AVX-512, 32 with
  * AVX, 16 with SSE2 and NEON. +, -, * and / on them are the compiler's own. A compiler without vector
  * types (or -DPYLSTM_SCALAR) gets registers of one element, and the same equations.

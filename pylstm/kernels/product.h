@@ -1,4 +1,4 @@
-/* Register-tiled matrix products: the machinery under `_core.pyx`, which calls `product`.
+/* Register-tiled matrix products: the machinery under `product.pxi`, which calls `product`.
  *
  *     C[m, v] = init[m, v] + sum over segments and k of A[m, k] * B[k, v]
  *

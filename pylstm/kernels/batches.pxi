@@ -1,0 +1,93 @@
+"""Batches and blocks: which samples, how long, from which states.
+
+`Batch` is what the caller gave, `Block` the samples that one thread takes through everything at a time.
+What decides which samples are read, and how far, goes here.
+"""
+
+cdef struct Batch:
+    # What the samples of a call are read from. The caller's arrays, of the call's type.
+    const char* X               # (n_samples, T, F), by strides in bytes
+    Py_ssize_t sample_stride
+    Py_ssize_t time_stride
+    Py_ssize_t feature_stride
+    const int64_t* order        # [n]: the sample of each visit; NULL: the visit's own number
+    Py_ssize_t n                # visits
+    Py_ssize_t first_visit      # number of the first one within its call
+    const int64_t* numbers      # [n]: numbers of the visits, if they are not consecutive
+    const int64_t* lengths      # [n_samples]: steps of each sample; NULL: T
+    void* h                     # [cell][n_states][H]: states before the first step; NULL: zeros
+    void* c
+    Py_ssize_t n_states
+    bint stateful               # states belong to places in the batch and are carried to the next batch
+
+
+cdef struct Block:
+    Py_ssize_t start            # its first visit's place in the batch
+    Py_ssize_t n                # samples
+    Py_ssize_t n_steps          # of the longest
+    bint ragged                 # some are shorter
+    Py_ssize_t sample[WIDE_BLOCK]
+    Py_ssize_t length[WIDE_BLOCK]
+    Py_ssize_t state[WIDE_BLOCK]    # row of the states
+
+
+cdef Batch batch_of(
+    const real[:, :, :] X, const int64_t[::1] order, const int64_t[::1] lengths,
+    const real[:, :, ::1] h0, const real[:, :, ::1] c0,
+) noexcept:
+    """All but X may be None: samples in their order, T steps each, from states of zero.
+
+    The arrays are the caller's, and so is keeping them.
+    """
+    cdef Batch batch
+    memset(&batch, 0, sizeof(Batch))
+    batch.X = <const char*> &X[0, 0, 0]
+    batch.sample_stride = X.strides[0]
+    batch.time_stride = X.strides[1]
+    batch.feature_stride = X.strides[2]
+    batch.n = batch.n_states = X.shape[0]
+    if order is not None:
+        batch.order = &order[0]
+        batch.n = order.shape[0]
+    if lengths is not None:
+        batch.lengths = &lengths[0]
+    if h0 is not None:
+        batch.h = <void*> &h0[0, 0, 0]     # never written: the batch is not stateful
+    if c0 is not None:
+        batch.c = <void*> &c0[0, 0, 0]
+    return batch
+
+
+cdef inline Py_ssize_t sample_of(const Batch* batch, Py_ssize_t place) noexcept nogil:
+    """The sample of the visit at some place in the batch."""
+    return batch.order[place] if batch.order != NULL else place
+
+
+cdef void open_block(
+    const Net* net, const Batch* batch, Py_ssize_t start, Block* block,
+) noexcept nogil:
+    """The block of visits from `start` on: at most B, and their lengths."""
+    cdef Py_ssize_t s, sample
+    block.start = start
+    block.n = min(net.block, batch.n - start)
+    block.n_steps = 0
+    for s in range(block.n):
+        sample = sample_of(batch, start + s)
+        block.sample[s] = sample
+        block.length[s] = batch.lengths[sample] if batch.lengths != NULL else net.T
+        block.state[s] = start + s if batch.stateful else sample
+        block.n_steps = max(block.n_steps, block.length[s])
+    block.ragged = False
+    for s in range(block.n):
+        block.ragged = block.ragged or block.length[s] < block.n_steps
+
+
+cdef inline uint64_t visit_of(const Batch* batch, const Block* block, Py_ssize_t s) noexcept nogil:
+    """The number by which dropout knows the visit of the block's sample s."""
+    cdef Py_ssize_t place = block.start + s
+    return batch.numbers[place] if batch.numbers != NULL else batch.first_visit + place
+
+
+cdef inline Py_ssize_t step_of(const Cell* cell, Py_ssize_t t, Py_ssize_t length) noexcept nogil:
+    """The cell's step at which it reads time step t; equally the time step it reads at step t."""
+    return length - 1 - t if cell.reverse else t

@@ -1,0 +1,279 @@
+"""Forward: a block of samples through all layers and all time steps.
+
+The counterpart of `backward.pxi`, in the same order: what a step reads, the step, a cell, the head, the
+block. A new input or option of a layer is loaded here and its gradient goes back there.
+"""
+
+cdef inline real* xh_at(const Net* net, const Cell* cell, Py_ssize_t step, real* arena) noexcept nogil:
+    """The rows [x, h] that the cell's step reads: (B, row), x starting in_pad - n_in into a row."""
+    return arena + cell.xh + (step % cell.xh_steps) * net.block * cell.row
+
+
+cdef inline real* h_at(const Net* net, const Cell* cell, Py_ssize_t step, real* arena) noexcept nogil:
+    """The hidden states before the cell's step, rows h_row apart; those after it are at step + 1."""
+    return arena + cell.h + (step % cell.xh_steps) * net.block * cell.h_row
+
+
+cdef inline real* c_at(const Net* net, const Cell* cell, Py_ssize_t step, real* arena) noexcept nogil:
+    """The cell states before the cell's step, (B, Hp)."""
+    return arena + cell.c + (step % cell.c_steps) * net.block * net.H_pad
+
+
+cdef void load_states(
+    const Net* net, const Cell* cell, const real* states, Py_ssize_t n_states, const Block* block,
+    real* target, Py_ssize_t target_row,
+) noexcept nogil:
+    """States [cell][n_states][H] of one cell into the block's rows; zeros where there are none."""
+    cdef Py_ssize_t s
+    for s in range(block.n):
+        memset(target + s * target_row, 0, net.H_pad * sizeof(real))
+        if states != NULL:
+            memcpy(target + s * target_row,
+                   states + (cell.index * n_states + block.state[s]) * net.H, net.H * sizeof(real))
+
+
+cdef void save_states(
+    const Net* net, const Cell* cell, const real* source, Py_ssize_t source_row, Py_ssize_t n_states,
+    const Block* block, real* states,
+) noexcept nogil:
+    """The inverse of `load_states`."""
+    cdef Py_ssize_t s
+    for s in range(block.n):
+        memcpy(states + (cell.index * n_states + block.state[s]) * net.H, source + s * source_row,
+               net.H * sizeof(real))
+
+
+cdef void load_features(
+    const Net* net, const Cell* cell, const Batch* batch, const Block* block, Py_ssize_t step,
+    real* arena,
+) noexcept nogil:
+    """x of the first layer, gathered from X; zeros after a sample's end."""
+    cdef real* x = xh_at(net, cell, step, arena) + cell.in_pad - cell.n_in
+    cdef const char* source
+    cdef Py_ssize_t s, feature
+    for s in range(block.n):
+        if step >= block.length[s]:
+            memset(x + s * cell.row, 0, cell.n_in * sizeof(real))
+            continue
+        source = (batch.X + block.sample[s] * batch.sample_stride
+                  + step_of(cell, step, block.length[s]) * batch.time_stride)
+        if batch.feature_stride == sizeof(real) and net.n_features > 2:     # one call for all
+            memcpy(x + s * cell.row, source, net.n_features * sizeof(real))
+        else:
+            for feature in range(net.n_features):
+                x[s * cell.row + feature] = (<const real*> (source + feature * batch.feature_stride))[0]
+
+
+cdef inline void fill_missing(
+    Py_ssize_t n_features, const char* source, Py_ssize_t stride, const real* last, real* x,
+) noexcept nogil:
+    """x = [observed values, or else the last ones; 1 for a missing value, 0 for one observed].
+
+    After Lipton, Kale & Wetzel (2016) and Che et al. (2018). `last` is the x of the time step before,
+    or NULL at the first.
+    """
+    cdef Py_ssize_t feature
+    cdef real value
+    for feature in range(n_features):
+        value = (<const real*> (source + feature * stride))[0]
+        x[n_features + feature] = isnan(value)
+        if isnan(value):
+            value = last[feature] if last != NULL else 0
+        x[feature] = value
+
+
+cdef void load_masked_features(
+    const Net* net, const Cell* cell, const Batch* batch, const Block* block, real* arena,
+) noexcept nogil:
+    """x of the first layer at all its steps, in the order of time, in which values are carried on."""
+    cdef Py_ssize_t s, t, step, offset
+    cdef const real* last
+    cdef real* x
+    for s in range(block.n):
+        offset = s * cell.row + cell.in_pad - cell.n_in
+        last = NULL
+        for t in range(block.length[s]):
+            x = xh_at(net, cell, step_of(cell, t, block.length[s]), arena) + offset
+            fill_missing(net.n_features,
+                         batch.X + block.sample[s] * batch.sample_stride + t * batch.time_stride,
+                         batch.feature_stride, last, x)
+            last = x
+        for step in range(block.length[s], block.n_steps):
+            memset(xh_at(net, cell, step, arena) + offset, 0, cell.n_in * sizeof(real))
+
+
+cdef void load_outputs(
+    const Net* net, Py_ssize_t layer, const Batch* batch, const Block* block, Py_ssize_t s,
+    Py_ssize_t t, real* target, real* arena,
+) noexcept nogil:
+    """What a layer puts out at time step t of sample s, (D * H,): each direction's h_t, with dropout."""
+    cdef const Cell* cell
+    cdef Py_ssize_t direction, step
+    for direction in range(net.D):
+        cell = &net.cells[layer * net.D + direction]
+        step = step_of(cell, t, block.length[s])
+        memcpy(target + direction * net.H,
+               h_at(net, cell, step + 1, arena) + s * cell.h_row, net.H * sizeof(real))
+        if net.dropout.rate > 0:
+            drop(&net.dropout, OUTPUT_MASK, visit_of(batch, block, s), cell.index, t, net.H,
+                 target + direction * net.H)
+
+
+cdef void load_outputs_below(
+    const Net* net, const Cell* cell, const Batch* batch, const Block* block, Py_ssize_t step,
+    real* arena,
+) noexcept nogil:
+    """x of a layer above the first: the outputs of the one below; zeros after a sample's end."""
+    cdef real* x = xh_at(net, cell, step, arena) + cell.in_pad - cell.n_in
+    cdef Py_ssize_t s
+    for s in range(block.n):
+        if step < block.length[s]:
+            load_outputs(net, cell.layer - 1, batch, block, s,
+                         step_of(cell, step, block.length[s]), x + s * cell.row, arena)
+        else:
+            memset(x + s * cell.row, 0, cell.n_in * sizeof(real))
+
+
+cdef void load_dropped_hidden(
+    const Net* net, const Cell* cell, const Batch* batch, const Block* block, Py_ssize_t step,
+    real* arena,
+) noexcept nogil:
+    """h_{t-1}, with dropout, into the rows that the cell's step reads."""
+    cdef const real* h = h_at(net, cell, step, arena)
+    cdef real* target = xh_at(net, cell, step, arena) + cell.in_pad
+    cdef Py_ssize_t s
+    for s in range(block.n):
+        memcpy(target + s * cell.row, h + s * cell.h_row, net.H * sizeof(real))
+        drop(&net.dropout, RECURRENT_MASK, visit_of(batch, block, s), cell.index, 0, net.H,
+             target + s * cell.row)
+
+
+cdef void hold_states(
+    const Net* net, const Cell* cell, const Block* block, Py_ssize_t step, real* arena,
+) noexcept nogil:
+    """After a sample's end its states stay what they were."""
+    cdef Py_ssize_t s
+    for s in range(block.n):
+        if step >= block.length[s]:
+            memcpy(h_at(net, cell, step + 1, arena) + s * cell.h_row,
+                   h_at(net, cell, step, arena) + s * cell.h_row, net.H * sizeof(real))
+            memcpy(c_at(net, cell, step + 1, arena) + s * net.H_pad,
+                   c_at(net, cell, step, arena) + s * net.H_pad, net.H * sizeof(real))
+
+
+cdef void forward_step(
+    const Net* net, const Cell* cell, const real* packed, Py_ssize_t step, Py_ssize_t n, real* arena,
+) noexcept nogil:
+    """One step of one cell: x_t, h_{t-1} and c_{t-1} are in their places; h_t and c_t will be."""
+    cdef Py_ssize_t L = net.lanes, Hp = net.H_pad, B = net.block
+    cdef Py_ssize_t n_inputs = cell.n_in + net.H, tile, s
+    cdef Py_ssize_t z_tile = cell.z_steps * B * 4 * L
+    cdef real* xh = xh_at(net, cell, step, arena) + cell.in_pad - cell.n_in
+    cdef real* h_next = h_at(net, cell, step + 1, arena)
+    cdef real* c = c_at(net, cell, step, arena)
+    cdef real* c_next = c_at(net, cell, step + 1, arena)
+    cdef real* z = arena + cell.z + step % cell.z_steps * B * 4 * L
+    cdef const real* WU = packed + cell.packed_WU
+    cdef const real* b = packed + cell.packed_b
+    # z_t = [x_t, h_{t-1}] [W; U] + b
+    if n == 1:
+        row_product(net.n_tiles, n_inputs, xh, WU, 4 * L, n_inputs * 4 * L, b, 4 * L, z, z_tile)
+    for tile in range(net.n_tiles):
+        if n > 1:
+            product(PANEL, n, 1, n_inputs, xh, cell.row, 1, 0, WU + tile * n_inputs * 4 * L, 4 * L, 0,
+                    b + tile * 4 * L, 0, z + tile * z_tile, 4 * L)
+        for s in range(n):
+            cell_forward_at(z + tile * z_tile + s * 4 * L, c + s * Hp + tile * L,
+                            c_next + s * Hp + tile * L)
+        for s in range(n):
+            hidden_forward_at(z + tile * z_tile + s * 4 * L, c_next + s * Hp + tile * L,
+                              h_next + s * cell.h_row + tile * L)
+
+
+cdef void forward_cell(
+    const Net* net, const Cell* cell, const real* packed, const Batch* batch, const Block* block,
+    real* arena,
+) noexcept nogil:
+    """All steps of one cell."""
+    cdef Py_ssize_t step, n = block.n
+    load_states(net, cell, <const real*> batch.h, batch.n_states, block,
+                h_at(net, cell, 0, arena), cell.h_row)
+    load_states(net, cell, <const real*> batch.c, batch.n_states, block,
+                c_at(net, cell, 0, arena), net.H_pad)
+    if cell.layer == 0 and net.mask_missing:
+        load_masked_features(net, cell, batch, block, arena)
+    for step in range(block.n_steps):                           # time steps, in the cell's order
+        if cell.layer > 0:
+            load_outputs_below(net, cell, batch, block, step, arena)
+        elif not net.mask_missing:
+            load_features(net, cell, batch, block, step, arena)
+        if net.dropout.recurrent_rate > 0:
+            load_dropped_hidden(net, cell, batch, block, step, arena)
+        while step >= block.length[n - 1]:                      # the last samples, where they have ended
+            n -= 1
+        forward_step(net, cell, packed, step, n, arena)
+        if block.ragged:
+            hold_states(net, cell, block, step, arena)
+
+
+cdef inline void head_product(
+    const Net* net, const real* packed, Py_ssize_t n, const real* top, real* y,
+) noexcept nogil:
+    """y = h V + d."""
+    packed_product(net.lanes, net.K_pad // net.lanes, n, 1, net.D * net.H, top, net.DH_pad, 0,
+                   packed + net.packed_V, packed + net.packed_d, y, net.K_pad)
+
+
+cdef inline Py_ssize_t final_time(const Cell* cell, const Block* block, Py_ssize_t s) noexcept nogil:
+    """The time step that the cell reads last."""
+    return step_of(cell, block.length[s] - 1, block.length[s])
+
+
+cdef void load_final_outputs(
+    const Net* net, const Batch* batch, const Block* block, real* arena,
+) noexcept nogil:
+    """What the head reads where it is applied once: h after the last step of each direction."""
+    cdef const Cell* cell
+    cdef Py_ssize_t direction, s
+    cdef real* target
+    for direction in range(net.D):
+        cell = &net.cells[net.n_cells - net.D + direction]
+        for s in range(block.n):
+            target = arena + net.top + s * net.DH_pad + direction * net.H
+            memcpy(target, h_at(net, cell, block.n_steps, arena) + s * cell.h_row,
+                   net.H * sizeof(real))
+            if net.dropout.rate > 0:
+                drop(&net.dropout, OUTPUT_MASK, visit_of(batch, block, s), cell.index,
+                     final_time(cell, block, s), net.H, target)
+
+
+cdef void forward_head(
+    const Net* net, const real* packed, const Batch* batch, const Block* block, real* arena,
+) noexcept nogil:
+    """The linear layer: once, or at every time step. After a sample's end y is never read."""
+    cdef Py_ssize_t t, s
+    cdef real* top = arena + net.top
+    cdef real* target
+    if not net.sequences:
+        load_final_outputs(net, batch, block, arena)
+        head_product(net, packed, block.n, top, arena + net.y)
+        return
+    for t in range(block.n_steps):
+        for s in range(block.n):
+            target = top + (t * net.block + s) * net.DH_pad
+            if t < block.length[s]:
+                load_outputs(net, net.n_cells // net.D - 1, batch, block, s, t, target, arena)
+            else:
+                memset(target, 0, net.DH_pad * sizeof(real))
+        head_product(net, packed, block.n, top + t * net.block * net.DH_pad,
+                     arena + net.y + t * net.block * net.K_pad)
+
+
+cdef void forward_block(
+    const Net* net, const real* packed, const Batch* batch, const Block* block, real* arena,
+) noexcept nogil:
+    """All layers and the head."""
+    cdef Py_ssize_t index
+    for index in range(net.n_cells):
+        forward_cell(net, &net.cells[index], packed, batch, block, arena)
+    forward_head(net, packed, batch, block, arena)

@@ -1,0 +1,264 @@
+"""The network's dimensions, and where each array lies: in the flat parameters, packed, in an arena.
+
+`Plan` lays out and owns the memory of one call. An array that the kernels need gets its offset here, in
+`Cell` (one for each layer and direction) or `Net`, with its shape beside it.
+"""
+
+cdef extern from "kernels/runtime.h" nogil:
+    void* zeroed_memory(size_t n_bytes)
+
+
+# The batch is cut into blocks of this many samples: enough rows to fill the product's tiles, few enough
+# that a block's activations stay in cache. Wide layers stream their weights past a block at each step
+# and want more of them. Block gradients are collected in at most MAX_SLOTS places.
+cdef enum:
+    NARROW_BLOCK = 16
+    WIDE_BLOCK = 32
+    WIDE_HIDDEN_SIZE = 96
+    MAX_SLOTS = 32
+    CACHED_BYTES = 262144       # dz of so many bytes is turned into weight gradients at a time
+    CACHE_LINE_BYTES = 64
+    AREA_UNIT = 64              # elements: whole cache lines of either type
+
+
+cdef enum Room:
+    # What a plan makes room for. Each includes those above it.
+    LATEST_STEP                 # the step at hand, and all of them where a layer or the head reads them
+    ALL_STEPS                   # the activations of all steps
+    ALL_GRADIENTS               # and the gradients of all of them, and of the parameters
+
+
+cdef struct Cell:
+    # One direction of one layer. A reverse cell's steps go from the last time step to the first.
+    Py_ssize_t index            # among the network's cells
+    Py_ssize_t layer
+    Py_ssize_t direction
+    bint reverse
+    Py_ssize_t n_in             # inputs: features, or hidden units of the layer below
+    Py_ssize_t in_pad           # n_in padded to whole registers
+    Py_ssize_t row              # length of an [x_t, h_{t-1}] row, in_pad + Hp; x right-aligned before h
+    # in the flat parameter vector
+    Py_ssize_t W                # (n_in, 4H)
+    Py_ssize_t U                # (H, 4H)
+    Py_ssize_t b                # (4H,)
+    # among the packed weights, and equally among a slot's gradients
+    Py_ssize_t packed_WU        # [tile][n_in + H][gate][L]
+    Py_ssize_t packed_b         # [tile][gate][L]
+    # among the packed weights: transposed, rows in the order of dz
+    Py_ssize_t packed_Ut        # [panel][tile][gate][L][width * L]: 4Hp rows, Hp columns
+    Py_ssize_t packed_Wt        # [panel][tile][gate][L][width * L]: 4Hp rows, in_pad columns
+    # in a thread's arena. xh, h and c have room for what is before each step and after the last, T + 1
+    # times; z for T steps. Where no step is read again there is room for fewer: step s has the place s
+    # modulo that number.
+    Py_ssize_t xh               # [xh_steps][B][row]
+    Py_ssize_t xh_steps
+    Py_ssize_t h                # [xh_steps][B], rows h_row apart: those of xh, unless h is dropped there
+    Py_ssize_t h_row
+    Py_ssize_t c                # [c_steps][B][Hp]
+    Py_ssize_t c_steps
+    Py_ssize_t z                # [tile][z_steps][B][gate][L]
+    Py_ssize_t z_steps
+
+
+cdef struct Net:
+    Py_ssize_t n_cells          # layers times directions; a layer's directions side by side
+    Py_ssize_t D                # directions
+    Py_ssize_t n_features
+    Py_ssize_t H
+    Py_ssize_t K
+    Py_ssize_t T
+    bint sequences              # the head is applied at every time step
+    Py_ssize_t S                # applications of the head: T if `sequences`, else 1
+    bint mask_missing
+    Py_ssize_t lanes            # L
+    Py_ssize_t H_pad            # Hp
+    Py_ssize_t K_pad            # Kp
+    Py_ssize_t DH_pad           # DHp: D * H padded to whole registers
+    Py_ssize_t n_tiles
+    Py_ssize_t block            # B
+    Py_ssize_t chunk            # time steps whose dz become weight gradients together
+    Dropout dropout
+    # in the flat parameter vector
+    Py_ssize_t V                # (D * H, K)
+    Py_ssize_t d                # (K,)
+    Py_ssize_t n_params
+    # among the packed weights and a slot's gradients
+    Py_ssize_t packed_V         # [panel][D * H][width * L]
+    Py_ssize_t packed_d         # [Kp]
+    Py_ssize_t slot_size        # all of the above: what a slot's gradient takes
+    # among the packed weights
+    Py_ssize_t packed_Vt        # [panel][K][width * L]: K rows, DHp columns
+    Py_ssize_t packed_size
+    # in a thread's arena
+    Py_ssize_t top              # [S][B][DHp]: what the head reads
+    Py_ssize_t y                # [S][B][Kp]
+    Py_ssize_t dy               # [S][B][Kp]
+    Py_ssize_t d_top            # [B][DHp]
+    Py_ssize_t dh               # [B][Hp]
+    Py_ssize_t dc               # [B][Hp]
+    Py_ssize_t dx               # [B][d_row]
+    Py_ssize_t d_outer          # [T][B][d_row]: gradient of a layer's outputs
+    Py_ssize_t d_inner          # [T][B][d_row]: that of its inputs; the same area in one direction
+    Py_ssize_t d_row
+    Py_ssize_t arena_size
+    Cell* cells
+
+
+cdef inline Py_ssize_t reserve_area(Py_ssize_t* total, Py_ssize_t n) noexcept nogil:
+    """Where n elements begin that are added at the end of what `total` counts: on a cache line."""
+    cdef Py_ssize_t start = total[0]
+    total[0] += padded(n, AREA_UNIT)
+    return start
+
+
+cdef int set_dimensions(
+    Net* net, dimensions, Py_ssize_t n_timesteps, Py_ssize_t itemsize,
+) except -1:
+    """From `_options.Dimensions` to what the network's arrays are measured in."""
+    cdef Py_ssize_t L = LANES_F if itemsize == sizeof(float) else LANES_D, num_layers
+    (net.n_features, net.H, num_layers, net.K, net.D, net.sequences,
+     net.mask_missing) = fields_of(dimensions)
+    net.n_cells = num_layers * net.D
+    net.T = n_timesteps
+    net.S = net.T if net.sequences else 1
+    net.lanes = L
+    net.H_pad = padded(net.H, L)
+    net.K_pad = padded(net.K, L)
+    net.DH_pad = padded(net.D * net.H, L)
+    net.n_tiles = net.H_pad // L
+    net.block = WIDE_BLOCK if net.H >= WIDE_HIDDEN_SIZE else NARROW_BLOCK
+    net.chunk = max(1, CACHED_BYTES // (net.block * 4 * net.H_pad * itemsize))
+    return 0
+
+
+cdef void lay_out_cell(Net* net, Py_ssize_t index, Room room, bint ragged) noexcept nogil:
+    """What the forward pass needs of a cell, behind what net's sizes count already."""
+    cdef Cell* cell = &net.cells[index]
+    cdef Py_ssize_t T = net.T, B = net.block, gates = 4 * net.H_pad
+    cell.index = index
+    cell.layer = index // net.D
+    cell.direction = index % net.D
+    cell.reverse = cell.direction == 1
+    cell.n_in = net.D * net.H if cell.layer > 0 else net.n_features * (1 + net.mask_missing)
+    cell.in_pad = padded(cell.n_in, net.lanes)
+    cell.row = cell.in_pad + net.H_pad
+    cell.W = net.n_params
+    cell.U = cell.W + cell.n_in * 4 * net.H
+    cell.b = cell.U + net.H * 4 * net.H
+    net.n_params = cell.b + 4 * net.H
+    cell.packed_WU = reserve_area(&net.packed_size, gates * (cell.n_in + net.H))
+    cell.packed_b = reserve_area(&net.packed_size, gates)
+    # Hidden states are read again: by the layer above, by a head at every step, by BPTT. Inputs with
+    # missing values are loaded for all steps at once.
+    if room >= ALL_STEPS or index < net.n_cells - net.D or net.sequences or net.mask_missing:
+        cell.xh_steps = T + 1
+    else:
+        cell.xh_steps = 2
+    # A step writes c in the place of the one before, unless samples that have ended are to keep theirs.
+    cell.c_steps = T + 1 if room >= ALL_STEPS else 2 if ragged else 1
+    cell.z_steps = T if room >= ALL_STEPS else 1
+    cell.xh = reserve_area(&net.arena_size, cell.xh_steps * B * cell.row)
+    if net.dropout.recurrent_rate > 0:
+        cell.h = reserve_area(&net.arena_size, cell.xh_steps * B * net.H_pad)
+        cell.h_row = net.H_pad
+    else:
+        cell.h = cell.xh + cell.in_pad
+        cell.h_row = cell.row
+    cell.c = reserve_area(&net.arena_size, cell.c_steps * B * net.H_pad)
+    cell.z = reserve_area(&net.arena_size, cell.z_steps * B * gates)
+
+
+cdef void lay_out_head(Net* net) noexcept nogil:
+    """The same of the head: the last of the parameters, and of what a slot has gradients of."""
+    net.V = net.n_params
+    net.d = net.V + net.D * net.H * net.K
+    net.n_params = net.d + net.K
+    net.packed_V = reserve_area(&net.packed_size, net.D * net.H * net.K_pad)
+    net.packed_d = reserve_area(&net.packed_size, net.K_pad)
+    net.slot_size = net.packed_size
+    net.top = reserve_area(&net.arena_size, net.S * net.block * net.DH_pad)
+    net.y = reserve_area(&net.arena_size, net.S * net.block * net.K_pad)
+
+
+cdef void lay_out_gradients(Net* net) noexcept nogil:
+    """What the backward pass needs beyond that."""
+    cdef Cell* cell
+    cdef Py_ssize_t B = net.block, gates = 4 * net.H_pad, index
+    for index in range(net.n_cells):
+        cell = &net.cells[index]
+        cell.packed_Ut = reserve_area(&net.packed_size, gates * net.H_pad)
+        cell.packed_Wt = reserve_area(&net.packed_size, gates * cell.in_pad)
+    net.packed_Vt = reserve_area(&net.packed_size, net.K * net.DH_pad)
+    net.dy = reserve_area(&net.arena_size, net.S * B * net.K_pad)
+    net.d_top = reserve_area(&net.arena_size, B * net.DH_pad)
+    net.dh = reserve_area(&net.arena_size, B * net.H_pad)
+    net.dc = reserve_area(&net.arena_size, B * net.H_pad)
+    net.d_row = max(net.DH_pad, net.cells[0].in_pad)
+    net.d_outer = net.d_inner = reserve_area(&net.arena_size, net.T * B * net.d_row)
+    if net.D == 2:
+        net.d_inner = reserve_area(&net.arena_size, net.T * B * net.d_row)
+        net.dx = reserve_area(&net.arena_size, B * net.d_row)
+
+
+@cython.final
+cdef class Plan:
+    """Owns a `Net`, the dimensions of one call and the layout of its memory, and that memory."""
+    cdef Net net
+    cdef Room room
+    cdef Py_ssize_t itemsize
+    cdef void* memory           # as allocated
+    cdef void* packed           # [packed_size], on a cache line like the others
+    cdef void* slots            # [n_slots][slot_size]
+    cdef void* arenas           # [n_threads][arena_size]
+
+    cdef int reserve(self, Py_ssize_t n_threads, Py_ssize_t n_slots) except -1:
+        """Take the memory, all zeros: what is never written, the padding, stays zero."""
+        cdef size_t packed = self.net.packed_size * self.itemsize
+        cdef size_t slots = n_slots * self.net.slot_size * self.itemsize
+        cdef size_t arenas = n_threads * self.net.arena_size * self.itemsize
+        self.memory = zeroed_memory(packed + slots + arenas + CACHE_LINE_BYTES)
+        if self.memory == NULL:
+            raise MemoryError()
+        self.packed = (<char*> self.memory + CACHE_LINE_BYTES
+                       - <uintptr_t> self.memory % CACHE_LINE_BYTES)
+        self.slots = <char*> self.packed + packed
+        self.arenas = <char*> self.slots + slots
+        return 0
+
+    def __dealloc__(self):
+        free(self.memory)
+        free(self.net.cells)
+
+
+cdef Plan plan_of(
+    dimensions, Py_ssize_t n_timesteps, Py_ssize_t itemsize, Room room, bint ragged, dropout,
+):
+    """The plan of a call: `_options.Dimensions`, T, the size of its type, and what it makes room for.
+
+    `ragged`: samples may end before step T. `dropout`: `_options.Dropout`, or None.
+    """
+    cdef Plan plan = Plan.__new__(Plan)
+    cdef Net* net = &plan.net
+    cdef Py_ssize_t index
+    plan.room, plan.itemsize = room, itemsize
+    set_dimensions(net, dimensions, n_timesteps, itemsize)
+    net.dropout = dropout_of(dropout)
+    net.cells = <Cell*> calloc(net.n_cells, sizeof(Cell))
+    if net.cells == NULL:
+        raise MemoryError()
+    for index in range(net.n_cells):
+        lay_out_cell(net, index, room, ragged)
+    lay_out_head(net)
+    if room == ALL_GRADIENTS:
+        lay_out_gradients(net)
+    return plan
+
+
+cdef Py_ssize_t n_blocks_of(const Net* net, Py_ssize_t n_samples) noexcept nogil:
+    """Blocks that so many samples are cut into."""
+    return padded(n_samples, net.block) // net.block
+
+
+cdef Py_ssize_t n_slots_of(const Net* net, Py_ssize_t n_samples) noexcept nogil:
+    """Slots that collect the gradients of so many samples."""
+    return min(n_blocks_of(net, n_samples), MAX_SLOTS)
