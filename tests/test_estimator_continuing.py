@@ -48,22 +48,16 @@ OPTIONS = {
         "averaging": EMA(0.9),
     },
 }
-
-
 RESTARTED = {
     "SWA": {"averaging": SWA(0.0)},
     "StepDecay": {"learning_rate": StepDecay(every=2, factor=0.1)},
     "CosineDecay": {"learning_rate": CosineDecay(warm_up=1)},
     "ReduceOnPlateau": {"learning_rate": ReduceOnPlateau(patience=1, tol=10.0)},
 }
-
-
 WITH_RESTARTED = OPTIONS | RESTARTED
 for_options = pytest.mark.parametrize("parameters", OPTIONS.values(), ids=OPTIONS.keys())
 for_all = pytest.mark.parametrize("parameters", WITH_RESTARTED.values(), ids=WITH_RESTARTED.keys())
 with_and_without_lengths = pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["", "lengths"])
-
-
 PLAIN = {
     f"{solver}, batch_size={batch_size}, shuffle={shuffle}": {
         "solver": solver,

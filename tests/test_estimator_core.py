@@ -20,8 +20,6 @@ from helpers.estimators import (
 )
 from numpy.testing import assert_array_equal
 
-import pylstm._base
-import pylstm._regressor
 from pylstm import core
 
 
@@ -47,8 +45,6 @@ def by_hand(arch, X, y, optimizer_class=core.Adam, settings=None, orders=None, *
 # 45 windows on 20 parallel stretches: five of three windows, fifteen of two.
 STARTS = np.r_[0:15:3, 15:45:2]
 SIDE_BY_SIDE = np.r_[STARTS, STARTS + 1, STARTS[:5] + 2]
-
-
 # Parameters of the estimator; what they are in the architecture, and in training.
 IN_THE_CORE = {
     "nothing": ({}, {}, {}),
@@ -171,7 +167,8 @@ def test_solver_and_its_settings_reach_the_optimiser(solver, settings, expected,
     model(solver=solver, learning_rate_init=0.02, **settings).fit(X, y)
     optimizer = train_calls[0]["optimizer"]
     assert type(optimizer) is type(expected)
-    for name in ("learning_rate", *pylstm._base._SOLVERS[solver][1]):
+    names = {"adam": ("beta_1", "beta_2", "epsilon"), "sgd": ("momentum", "nesterov")}[solver]
+    for name in ("learning_rate", *names):
         assert getattr(optimizer, name) == getattr(expected, name)
 
 

@@ -22,15 +22,12 @@ from helpers.estimators import (
 from numpy.testing import assert_array_equal
 from scipy.stats import norm
 from sklearn.base import clone
-from sklearn.metrics import (
-    d2_tweedie_score,
-    r2_score,
-)
+from sklearn.metrics import d2_tweedie_score, r2_score
 from sklearn.model_selection import train_test_split
 
-import pylstm._base
-import pylstm._regressor
 from pylstm import LSTMRegressor
+
+SCORED_AT_ONCE = "pylstm._base._SCORED_AT_ONCE"  # numbers of X, in one call
 
 
 def test_last_samples_are_held_out_without_shuffling(train_calls):
@@ -73,7 +70,7 @@ def test_validation_score_that_is_not_finite_counts_as_no_improvement(monkeypatc
 
 def test_scoring_in_pieces_gives_the_same_scores(monkeypatch):
     whole = model(early_stopping=True, validation_fraction=0.5).fit(X, y)
-    monkeypatch.setattr(pylstm._base, "_SCORED_AT_ONCE", 7 * N_TIMESTEPS * N_FEATURES)
+    monkeypatch.setattr(SCORED_AT_ONCE, 7 * N_TIMESTEPS * N_FEATURES)
     pieces = model(early_stopping=True, validation_fraction=0.5).fit(X, y)
     assert pieces.validation_scores_ == whole.validation_scores_
 
@@ -83,7 +80,7 @@ def test_validation_in_pieces_gives_the_same_scores(parameters, monkeypatch):
     stopped = model(**parameters, early_stopping=True, validation_fraction=0.4)
     targets = Y_STEPS if "return_sequences" in parameters else Y
     stopped.fit(X, targets, lengths=LENGTHS)
-    monkeypatch.setattr(pylstm._base, "_SCORED_AT_ONCE", 4 * N_TIMESTEPS * N_FEATURES)
+    monkeypatch.setattr(SCORED_AT_ONCE, 4 * N_TIMESTEPS * N_FEATURES)
     assert_same_fit(clone(stopped).fit(X, targets, lengths=LENGTHS), stopped)
 
 

@@ -20,9 +20,7 @@ from helpers.estimators import (
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import DataConversionWarning, NotFittedError
-from sklearn.metrics import (
-    r2_score,
-)
+from sklearn.metrics import r2_score
 
 from pylstm import LSTMRegressor, core
 

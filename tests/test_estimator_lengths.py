@@ -34,8 +34,6 @@ ALIKE = {
     "early stopping by steps": {"early_stopping": True, "return_sequences": True},
     "gaussian": {"loss": "gaussian"},
 }
-
-
 for_alike = pytest.mark.parametrize("parameters", ALIKE.values(), ids=ALIKE.keys())
 
 

@@ -22,12 +22,7 @@ from helpers.estimators import (
 )
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import norm
-from sklearn.metrics import (
-    accuracy_score,
-    d2_tweedie_score,
-    log_loss,
-    r2_score,
-)
+from sklearn.metrics import accuracy_score, d2_tweedie_score, log_loss, r2_score
 
 from pylstm import core
 

@@ -22,9 +22,7 @@ from helpers.estimators import (
     y,
 )
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.metrics import (
-    r2_score,
-)
+from sklearn.metrics import r2_score
 
 from pylstm import LSTMRegressor, core
 

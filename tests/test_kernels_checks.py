@@ -9,6 +9,7 @@ from reference import Shape
 from pylstm import core
 
 pytestmark = [pytest.mark.kernels, pytest.mark.usefixtures("one_blas_thread")]
+
 N_PARAMS = core.n_parameters(core.Architecture(3, 5, 2, 2))
 WRONG = {
     "params too short": ("params", np.zeros(N_PARAMS - 1), ValueError, str(N_PARAMS)),

@@ -10,8 +10,6 @@ from reference import Shape, deviation
 from pylstm import core
 
 pytestmark = [pytest.mark.kernels, pytest.mark.usefixtures("one_blas_thread")]
-
-
 # Each row lets x or c0 run over a grid through one activation, the other gates open or shut:
 # (weights of i, f, g, o; their biases; which state to read; the activation).
 OPEN, SHUT = 1e3, -1e3

@@ -19,6 +19,7 @@ from reference import Shape, deviation
 from pylstm import core
 
 pytestmark = [pytest.mark.kernels, pytest.mark.usefixtures("one_blas_thread")]
+
 FROM_ZERO_OR_STATES = {"from-zero": {}, "from-h0-c0": {"states": True}}
 
 

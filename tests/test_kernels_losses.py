@@ -18,14 +18,13 @@ from reference import Shape
 from pylstm import core
 
 pytestmark = [pytest.mark.kernels, pytest.mark.usefixtures("one_blas_thread")]
+
 LOSS_SHAPES = [
     Shape(1, 1, 1, 3),
     Shape(17, 6, 3, 5, 2, 2),
     Shape(50, 3, 1, 16, 1, 3),
     Shape(2, 9, 2, 17, 3),
 ]
-
-
 DROPOUT = {
     "none": {},
     "dropout": {"dropout": 0.4, "seed": 3},

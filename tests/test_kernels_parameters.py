@@ -9,6 +9,7 @@ from reference import Shape
 from pylstm import core
 
 pytestmark = [pytest.mark.kernels, pytest.mark.usefixtures("one_blas_thread")]
+
 ONE_DIRECTION = {
     "W0": (3, 8), "U0": (2, 8), "b0": (8,), "W1": (2, 8), "U1": (2, 8), "b1": (8,),
     "V": (2, 5), "d": (5,),

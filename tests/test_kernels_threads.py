@@ -26,6 +26,7 @@ from reference import Shape, random_problem
 from pylstm import core
 
 pytestmark = [pytest.mark.kernels, pytest.mark.usefixtures("one_blas_thread")]
+
 PLAIN_BIT_CASES = [
     pytest.param(shape, {"states": True}, id=str(shape))
     for shape in [

@@ -28,6 +28,7 @@ from reference import deviation
 from pylstm import core
 
 pytestmark = [pytest.mark.kernels, pytest.mark.usefixtures("one_blas_thread")]
+
 OPTIMIZERS = {
     "adam": (core.Adam, reference.Adam, {"learning_rate": 1e-2}),
     "adam-other": (

@@ -8,14 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 from helpers.kernels import assert_parameters_agree
-from reference import (
-    TORCH_VECTORS,
-    Shape,
-    deviation,
-    dropout_masks,
-    random_problem,
-    random_shapes,
-)
+from reference import TORCH_VECTORS, Shape, deviation, dropout_masks, random_problem, random_shapes
 
 from pylstm import core
 

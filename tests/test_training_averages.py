@@ -18,10 +18,7 @@ from helpers.training import (
 from numpy.testing import assert_allclose, assert_array_equal
 
 from pylstm import core
-from pylstm.training import (
-    EMA,
-    SWA,
-)
+from pylstm.training import EMA, SWA
 
 
 def random_walk(n_steps, dtype=np.float64):

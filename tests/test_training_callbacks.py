@@ -12,14 +12,7 @@ from numpy.testing import assert_array_equal
 from sklearn.model_selection import GridSearchCV
 
 from pylstm import LSTMRegressor
-from pylstm.training import (
-    EMA,
-    SWA,
-    StepDecay,
-    TrainingCallback,
-    call_all,
-    check_callbacks,
-)
+from pylstm.training import EMA, SWA, StepDecay, TrainingCallback, call_all, check_callbacks
 
 
 def test_base_callback_does_nothing():

@@ -11,12 +11,7 @@ from helpers.training import AVERAGES, model
 from numpy.testing import assert_array_equal
 
 import pylstm.training
-from pylstm.training import (
-    SWA,
-    Checkpoint,
-    TimeLimit,
-    TrainingCallback,
-)
+from pylstm.training import SWA, Checkpoint, TimeLimit, TrainingCallback
 
 
 def fake(content):

@@ -18,13 +18,7 @@ from helpers.training import (
 from numpy.testing import assert_allclose, assert_array_equal
 
 from pylstm import core
-from pylstm.training import (
-    EMA,
-    CosineDecay,
-    ReduceOnPlateau,
-    Schedule,
-    StepDecay,
-)
+from pylstm.training import EMA, CosineDecay, ReduceOnPlateau, Schedule, StepDecay
 
 
 def by_epoch(schedule, n_epochs, figures=(), n_planned=None):
