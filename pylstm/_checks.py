@@ -1,15 +1,23 @@
 """What low-level calls refuse: numbers and arrays of a wrong type, range or shape. No scikit-learn here."""
 
+from collections.abc import Callable
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
 FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 
-_PLAIN = {bool: bool, Integral: int, Real: float}
+_PLAIN: dict[Any, Callable[[Any], Any]] = {bool: bool, Integral: int, Real: float}
 
 
-def require(name, value, kind, wanted, holds=None):
+def require(
+    name: str,
+    value: Any,
+    kind: Any,
+    wanted: str,
+    holds: Callable[[Any], bool] | None = None,
+) -> Any:
     """The value as a plain Python one, if it is of a kind and `holds` is true of it.
 
     Parameters

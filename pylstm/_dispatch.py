@@ -6,6 +6,8 @@ import os
 import platform
 import sys
 from functools import lru_cache
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from ._version import __version__
 _WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "3000"}
 
 
-def _load(module):
+def _load(module: str) -> ModuleType:
     """Import a compiled module; the first one brings its OpenMP runtime along.
 
     Runtimes read the environment when they are loaded, so it is set for that moment, unless the user
@@ -45,7 +47,7 @@ _baseline = _load("_core")
 _MODULES = {"baseline": "_core", "avx2": "_core_avx2", "avx512": "_core_avx512"}
 
 
-def available_instruction_sets():
+def available_instruction_sets() -> list[str]:
     """Names of the instruction sets that this build has kernels for and this processor supports."""
     available = []
     for level, (name, module) in enumerate(_MODULES.items()):
@@ -55,7 +57,7 @@ def available_instruction_sets():
     return available
 
 
-def _choose_kernels():
+def _choose_kernels() -> tuple[str, ModuleType]:
     """The best available kernels, or those the environment variable PYLSTM_ISA names."""
     available = available_instruction_sets()
     name = os.environ.get("PYLSTM_ISA") or available[-1]
@@ -67,18 +69,24 @@ def _choose_kernels():
     return name, _load(_MODULES[name])
 
 
-instruction_set, kernels = _choose_kernels()
+if TYPE_CHECKING:  # all are compiled from one source
+    from . import _core as kernels
+
+    instruction_set: str
+else:
+    instruction_set, kernels = _choose_kernels()
 
 
 @lru_cache(maxsize=1)
-def _cpu_count():
+def _cpu_count() -> int:
     """CPUs of this process, container limits included; reading those takes longer than a prediction."""
     from joblib import cpu_count
 
-    return cpu_count()
+    count: int = cpu_count()
+    return count
 
 
-def effective_n_threads(n_jobs=None):
+def effective_n_threads(n_jobs: int | None = None) -> int:
     """Number of threads that a call with `n_jobs` runs on.
 
     Parameters
@@ -118,7 +126,7 @@ def effective_n_threads(n_jobs=None):
     return kernels.thread_count(n_threads)
 
 
-def config():
+def config() -> dict[str, str | int]:
     """What `show_config` prints, as a dict of names and values."""
     import sklearn
 
@@ -135,7 +143,7 @@ def config():
     }
 
 
-def show_config():
+def show_config() -> None:
     """Print versions, the instruction set in use, OpenMP and the number of threads.
 
     Examples

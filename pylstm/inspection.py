@@ -3,17 +3,37 @@
 matplotlib is needed to draw them, and imported only then.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 from numbers import Integral
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from sklearn.utils import _safe_indexing
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import _num_samples, check_consistent_length
 
+from ._typing import ArrayLike, Estimator, Floats, Integers, NDArray
 from ._unwrap import unwrap
 from ._validation import as_sequences, is_list_of_sequences, refuse_lengths_of_list
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection, QuadMesh
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.gridspec import GridSpecBase
+    from matplotlib.lines import Line2D
+
+    _Ax: TypeAlias = Axes | Sequence[Axes] | NDArray[np.object_]
+
 __all__ = ["LSTMGateDisplay", "LossCurveDisplay"]
+
+_Kind: TypeAlias = Literal["auto", "lines", "heatmap"]
+_Scale: TypeAlias = Literal["gate", "unit", "free"] | None
+_Keywords: TypeAlias = dict[str, Any] | None
+_Places: TypeAlias = NDArray[Any]  # numbers, of any kind
 
 # Okabe and Ito's colours, which people with any kind of colour vision can tell apart.
 _COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
@@ -24,7 +44,7 @@ _MOST_LINES = 6  # units that `kind="auto"` draws as lines
 # The panels in two columns: gates, and beside each what comes of it. The key stands in the cell that
 # is left over. "gate": values in (0, 1); "unit": in (-1, 1); "free": of any size.
 _KEY = (3, 0)
-_PANELS = {
+_PANELS: dict[str, tuple[tuple[int, int], _Scale, str]] = {
     "sequence": ((0, 0), None, "Input  $x_t$"),
     "candidate": ((0, 1), "unit", "New memory  $g_t$"),
     "forget_gate": ((1, 0), "gate", "1  Forget gate  $f_t$"),
@@ -133,21 +153,27 @@ class LSTMGateDisplay:
     >>> plt.show()  # doctest: +SKIP
     """
 
+    figure_: Figure | SubFigure
+    axes_: NDArray[np.object_]
+    bounding_ax_: Axes | None
+    lines_: dict[str, list[Line2D]]
+    heatmaps_: dict[str, QuadMesh]
+
     def __init__(
         self,
         *,
-        sequence,
-        input_gate,
-        forget_gate,
-        candidate,
-        output_gate,
-        cell_state,
-        hidden_state,
-        direction="forward",
-        units=None,
-        feature_names=None,
-        time=None,
-    ):
+        sequence: Floats,
+        input_gate: Floats,
+        forget_gate: Floats,
+        candidate: Floats,
+        output_gate: Floats,
+        cell_state: Floats,
+        hidden_state: Floats,
+        direction: Literal["forward", "reverse"] = "forward",
+        units: Sequence[int] | Integers | None = None,
+        feature_names: Sequence[str] | None = None,
+        time: Sequence[Any] | NDArray[Any] | None = None,
+    ) -> None:
         self.sequence = sequence
         self.input_gate = input_gate
         self.forget_gate = forget_gate
@@ -161,7 +187,7 @@ class LSTMGateDisplay:
         self.time = time
 
     @property
-    def forgotten(self):
+    def forgotten(self) -> Floats:
         """What the forget gate takes away, (1 - f_t) c_{t-1}; of shape (n_timesteps, n_units)."""
         cell_state = np.asarray(self.cell_state)
         before = np.zeros_like(cell_state)
@@ -169,33 +195,35 @@ class LSTMGateDisplay:
             before[:-1] = cell_state[1:]
         else:
             before[1:] = cell_state[:-1]
-        return (1 - np.asarray(self.forget_gate)) * before
+        forgotten: Floats = (1 - np.asarray(self.forget_gate)) * before
+        return forgotten
 
     @property
-    def added(self):
+    def added(self) -> Floats:
         """What is added to the cell state, i_t g_t; of shape (n_timesteps, n_units)."""
-        return np.asarray(self.input_gate) * np.asarray(self.candidate)
+        added: Floats = np.asarray(self.input_gate) * np.asarray(self.candidate)
+        return added
 
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
+        estimator: Estimator,
+        X: ArrayLike,
         *,
-        sample=0,
-        lengths=None,
-        layer=-1,
-        direction="forward",
-        units=None,
-        feature_names=None,
-        time=None,
-        ax=None,
-        kind="auto",
-        line_kw=None,
-        heatmap_kw=None,
-        gate_cmap="viridis",
-        memory_cmap="RdBu_r",
-    ):
+        sample: int = 0,
+        lengths: ArrayLike | None = None,
+        layer: int = -1,
+        direction: Literal["forward", "reverse"] = "forward",
+        units: Sequence[int] | Integers | None = None,
+        feature_names: Sequence[str] | None = None,
+        time: Sequence[Any] | NDArray[Any] | None = None,
+        ax: _Ax | None = None,
+        kind: _Kind = "auto",
+        line_kw: _Keywords = None,
+        heatmap_kw: _Keywords = None,
+        gate_cmap: str | Colormap = "viridis",
+        memory_cmap: str | Colormap = "RdBu_r",
+    ) -> LSTMGateDisplay:
         """Draw what the gates of a fitted network do with one sequence.
 
         Parameters
@@ -331,14 +359,14 @@ class LSTMGateDisplay:
 
     def plot(
         self,
-        ax=None,
+        ax: _Ax | None = None,
         *,
-        kind="auto",
-        line_kw=None,
-        heatmap_kw=None,
-        gate_cmap="viridis",
-        memory_cmap="RdBu_r",
-    ):
+        kind: _Kind = "auto",
+        line_kw: _Keywords = None,
+        heatmap_kw: _Keywords = None,
+        gate_cmap: str | Colormap = "viridis",
+        memory_cmap: str | Colormap = "RdBu_r",
+    ) -> LSTMGateDisplay:
         """Draw the display.
 
         Parameters
@@ -400,7 +428,7 @@ class LSTMGateDisplay:
         self._draw_key(kind)
         return self
 
-    def _make_axes(self, ax):
+    def _make_axes(self, ax: _Ax | None) -> None:
         """Set `figure_`, `axes_` and `bounding_ax_`."""
         import matplotlib.pyplot as plt
 
@@ -419,7 +447,7 @@ class LSTMGateDisplay:
             self.bounding_ax_, self.figure_ = ax, ax.figure
             spec = ax.get_subplotspec()
             if spec is not None:
-                grid = spec.subgridspec(*_SHAPE, hspace=0.5)
+                grid: GridSpecBase = spec.subgridspec(*_SHAPE, hspace=0.5)
             else:  # placed by hand
                 place = ax.get_position()
                 grid = ax.figure.add_gridspec(
@@ -430,7 +458,7 @@ class LSTMGateDisplay:
                     top=place.y1,
                     hspace=0.5,
                 )
-            self.axes_ = grid.subplots(sharex=True)
+            self.axes_ = np.asarray(grid.subplots(sharex=True))
         else:
             self.axes_ = np.asarray(ax, dtype=object)
             if self.axes_.size != np.prod(_SHAPE):
@@ -440,12 +468,12 @@ class LSTMGateDisplay:
             self.axes_ = self.axes_.reshape(_SHAPE)
             self.figure_ = self.axes_[0, 0].figure
 
-    def _time_is_place(self):
+    def _time_is_place(self) -> bool:
         """Whether `time` says where the steps lie, and not only what they are called."""
         time = np.asarray(self.time)
         return time.dtype.kind in "iufM" and bool((time[1:] > time[:-1]).all())
 
-    def _places(self):
+    def _places(self) -> _Places:
         """Where the time steps lie on the horizontal axis."""
         if self.time is None or not self._time_is_place():
             return np.arange(len(self.cell_state))
@@ -454,9 +482,10 @@ class LSTMGateDisplay:
             return time
         from matplotlib.dates import date2num
 
-        return date2num(time)
+        places: _Places = date2num(time)
+        return places
 
-    def _label_time(self, panel, places, *, with_labels):
+    def _label_time(self, panel: Axes, places: _Places, *, with_labels: bool) -> None:
         from matplotlib import dates, ticker
 
         edges = _edges(places)
@@ -477,7 +506,7 @@ class LSTMGateDisplay:
             axis.set_major_locator(locator)
             axis.set_major_formatter(dates.ConciseDateFormatter(locator))
 
-    def _draw_sequence(self, panel, places, cmap):
+    def _draw_sequence(self, panel: Axes, places: _Places, cmap: str | Colormap) -> None:
         sequence = np.asarray(self.sequence)
         sequence = sequence.reshape(len(sequence), -1)
         n_features = sequence.shape[1]
@@ -520,7 +549,7 @@ class LSTMGateDisplay:
                 columnspacing=1.0,
             )
 
-    def _limit(self, name, scale):
+    def _limit(self, name: str, scale: _Scale) -> float:
         """The largest value that a panel has room for."""
         if scale != "free":
             return 1.0
@@ -529,10 +558,12 @@ class LSTMGateDisplay:
         # One scale for both, to compare what is forgotten with what is added.
         return max(_limit(self.forgotten), _limit(self.added))
 
-    def _draw_lines(self, panel, name, places, scale, line_kw):
+    def _draw_lines(
+        self, panel: Axes, name: str, places: _Places, scale: _Scale, line_kw: _Keywords
+    ) -> None:
         values = np.asarray(getattr(self, name))
-        colors = _COLORS
-        if values.shape[1] > len(colors):
+        colors: Iterable[Any] = _COLORS
+        if values.shape[1] > len(_COLORS):
             from matplotlib import colormaps
 
             colors = colormaps["viridis"](np.linspace(0, 0.95, values.shape[1]))
@@ -549,7 +580,9 @@ class LSTMGateDisplay:
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
 
-    def _draw_heatmap(self, panel, name, places, scale, heatmap_kw):
+    def _draw_heatmap(
+        self, panel: Axes, name: str, places: _Places, scale: _Scale, heatmap_kw: dict[str, Any]
+    ) -> None:
         values = np.asarray(getattr(self, name))
         n_units = values.shape[1]
         limit = self._limit(name, scale)
@@ -564,7 +597,7 @@ class LSTMGateDisplay:
         if scale != "gate":  # the gates have theirs in the key
             _draw_colorbar(panel, mesh)
 
-    def _draw_key(self, kind):
+    def _draw_key(self, kind: _Kind) -> None:
         key = self.axes_[_KEY]
         key.set_axis_off()
         if kind == "heatmap":
@@ -656,13 +689,27 @@ class LossCurveDisplay:
     >>> plt.show()  # doctest: +SKIP
     """
 
-    def __init__(self, *, loss_curve, validation_scores=None, name=None):
+    ax_: Axes
+    score_ax_: Axes | None
+    axes_: NDArray[np.object_]
+    figure_: Figure | SubFigure
+    loss_line_: Line2D
+    score_line_: Line2D | None
+    best_point_: PathCollection | None
+
+    def __init__(
+        self,
+        *,
+        loss_curve: Sequence[float] | Floats,
+        validation_scores: Sequence[float] | Floats | None = None,
+        name: str | None = None,
+    ) -> None:
         self.loss_curve = loss_curve
         self.validation_scores = validation_scores
         self.name = name
 
     @property
-    def best_epoch(self):
+    def best_epoch(self) -> int | None:
         """Number of the best epoch, counted from 1; None if there is none."""
         if self.validation_scores is None:
             figures = -np.asarray(self.loss_curve, dtype=float)
@@ -673,7 +720,15 @@ class LossCurveDisplay:
         return int(len(self.loss_curve) - len(figures) + np.nanargmax(figures) + 1)
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None, name=None, loss_kw=None, score_kw=None):
+    def from_estimator(
+        cls,
+        estimator: Estimator,
+        *,
+        ax: _Ax | None = None,
+        name: str | None = None,
+        loss_kw: _Keywords = None,
+        score_kw: _Keywords = None,
+    ) -> LossCurveDisplay:
         """Draw how the training of a fitted network went.
 
         Parameters
@@ -726,7 +781,14 @@ class LossCurveDisplay:
             name=name,
         ).plot(ax=ax, loss_kw=loss_kw, score_kw=score_kw)
 
-    def plot(self, ax=None, *, name=None, loss_kw=None, score_kw=None):
+    def plot(
+        self,
+        ax: _Ax | None = None,
+        *,
+        name: str | None = None,
+        loss_kw: _Keywords = None,
+        score_kw: _Keywords = None,
+    ) -> LossCurveDisplay:
         """Draw the display.
 
         Parameters
@@ -803,7 +865,8 @@ class LossCurveDisplay:
 
         best, self.best_point_ = self.best_epoch, None
         if best is not None:
-            height = curve.get_ydata()[best - 1 - (n_epochs - len(curve.get_ydata()))]
+            heights = np.asarray(curve.get_ydata())
+            height = heights[best - 1 - (n_epochs - len(heights))]
             self.best_point_ = curve_ax.scatter(
                 [best],
                 [height],
@@ -826,7 +889,7 @@ class LossCurveDisplay:
         return self
 
 
-def _check_units(units, hidden_size):
+def _check_units(units: Sequence[int] | Integers | None, hidden_size: int) -> Integers:
     if units is None:
         return np.arange(hidden_size)
     units = np.asarray(units)
@@ -843,7 +906,7 @@ def _check_units(units, hidden_size):
     return units
 
 
-def _edges(places):
+def _edges(places: _Places) -> Floats:
     """The limits between neighbouring places, and those around all."""
     places = np.asarray(places, dtype=float)
     if len(places) == 1:
@@ -852,26 +915,26 @@ def _edges(places):
     return np.concatenate([[2 * places[0] - inner[0]], inner, [2 * places[-1] - inner[-1]]])
 
 
-def _limit(values):
+def _limit(values: NDArray[Any]) -> float:
     """The largest absolute value; 1 if there is none, so that it can be a limit of an axis."""
     finite = np.abs(values[np.isfinite(values)])
     return float(finite.max(initial=0.0)) or 1.0
 
 
-def _label_rows(panel, label, names):
+def _label_rows(panel: Axes, label: str, names: Iterable[object]) -> None:
     """Name the rows of a heat map, the first of them at the top."""
     from matplotlib.ticker import MaxNLocator
 
-    names = [str(name) for name in names]
-    panel.set_ylim(len(names) - 0.5, -0.5)
+    labels = [str(name) for name in names]
+    panel.set_ylim(len(labels) - 0.5, -0.5)
     panel.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     panel.yaxis.set_major_formatter(
-        lambda place, _: names[round(place)] if 0 <= place < len(names) else ""
+        lambda place, _: labels[round(place)] if 0 <= place < len(labels) else ""
     )
     panel.set_ylabel(label)
 
 
-def _draw_colorbar(panel, mesh):
+def _draw_colorbar(panel: Axes, mesh: QuadMesh) -> None:
     # In the panel's own place, so that it does not matter how the figure is laid out.
-    bar = panel.figure.colorbar(mesh, cax=panel.inset_axes([1.015, 0, 0.02, 1]))
+    bar = panel.figure.colorbar(mesh, cax=panel.inset_axes((1.015, 0, 0.02, 1)))
     bar.outline.set_visible(False)

@@ -13,10 +13,15 @@ import os
 import time
 import uuid
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
+from typing import Protocol
 
 import numpy as np
+
+from ._checks import require
+from ._typing import ArrayLike, Estimator, EvalsLog, Floats, NDArray
 
 __all__ = [
     "EMA",
@@ -30,14 +35,6 @@ __all__ = [
     "TimeLimit",
     "TrainingCallback",
 ]
-
-
-def _require(name, value, kind, wanted, holds):
-    """Refuse a parameter of another type than `kind`, or of which `holds` is not true."""
-    if not isinstance(value, kind):
-        raise TypeError(f"{name} must be {wanted}, got {value!r}.")
-    if not holds(value):  # false for nan too, in every use below
-        raise ValueError(f"{name} must be {wanted}, got {value!r}.")
 
 
 # Schedules of the learning rate
@@ -73,7 +70,7 @@ class Schedule(ABC):
     """
 
     @abstractmethod
-    def factors(self, epochs, n_epochs, figures):
+    def factors(self, epochs: Floats, n_epochs: int, figures: Sequence[float]) -> ArrayLike:
         """Multipliers of the initial learning rate, one for each update of the coming pass.
 
         Parameters
@@ -94,7 +91,14 @@ class Schedule(ABC):
             Finite and not negative.
         """
 
-    def rates(self, learning_rate_init, n_updates, epoch, n_epochs, figures=()):
+    def rates(
+        self,
+        learning_rate_init: float,
+        n_updates: int,
+        epoch: int,
+        n_epochs: int,
+        figures: Sequence[float] = (),
+    ) -> NDArray[np.float64]:
         """Learning rates of the updates of one pass, as `pylstm.core.train` takes them.
 
         Parameters
@@ -162,11 +166,11 @@ class StepDecay(Schedule):
     every: int = 10
     factor: float = 0.5
 
-    def __post_init__(self):
-        _require("every", self.every, Integral, "an integer of at least 1", lambda v: v >= 1)
+    def __post_init__(self) -> None:
+        require("every", self.every, Integral, "an integer of at least 1", lambda v: v >= 1)
         _require_factor(self.factor)
 
-    def factors(self, epochs, n_epochs, figures):
+    def factors(self, epochs: Floats, n_epochs: int, figures: Sequence[float]) -> Floats:
         """See `Schedule.factors`."""
         return self.factor ** np.floor(epochs / self.every)
 
@@ -218,20 +222,20 @@ class CosineDecay(Schedule):
     warm_up: float = 0
     floor: float = 0.0
 
-    def __post_init__(self):
-        _require(
+    def __post_init__(self) -> None:
+        require(
             "warm_up", self.warm_up, Real, "a number of epochs, not negative and finite",
             lambda v: 0 <= v < np.inf,
         )  # fmt: skip
         _require_floor(self.floor)
 
-    def factors(self, epochs, n_epochs, figures):
+    def factors(self, epochs: Floats, n_epochs: int, figures: Sequence[float]) -> Floats:
         """See `Schedule.factors`."""
         duration = epochs[1] - epochs[0] if len(epochs) > 1 else 1.0  # of an update
         ending = n_epochs - self.warm_up
         # Without an ending, as with a warm-up longer than the training, all after it is past the end.
         progress = np.clip((epochs - self.warm_up) / ending, 0, 1) if ending > 0 else 1.0
-        cosine = self.floor + (1 - self.floor) * (1 + np.cos(np.pi * progress)) / 2
+        cosine: Floats = self.floor + (1 - self.floor) * (1 + np.cos(np.pi * progress)) / 2
         if self.warm_up == 0:
             return cosine
         line = np.minimum((epochs + duration) / self.warm_up, 1)
@@ -283,15 +287,15 @@ class ReduceOnPlateau(Schedule):
     tol: float = 1e-4
     floor: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _require_factor(self.factor)
-        _require("patience", self.patience, Integral, "an integer of at least 1", lambda v: v >= 1)
-        _require(
+        require("patience", self.patience, Integral, "an integer of at least 1", lambda v: v >= 1)
+        require(
             "tol", self.tol, Real, "a number, not negative and finite", lambda v: 0 <= v < np.inf
         )
         _require_floor(self.floor)
 
-    def factors(self, epochs, n_epochs, figures):
+    def factors(self, epochs: Floats, n_epochs: int, figures: Sequence[float]) -> Floats:
         """See `Schedule.factors`."""
         multiplier, best, n_stalled = 1.0, -np.inf, 0
         for figure in figures:
@@ -304,15 +308,29 @@ class ReduceOnPlateau(Schedule):
         return np.full(len(epochs), multiplier)
 
 
-def _require_factor(factor):
-    _require("factor", factor, Real, "a number more than 0 and at most 1", lambda v: 0 < v <= 1)
+def _require_factor(factor: object) -> None:
+    require("factor", factor, Real, "a number more than 0 and at most 1", lambda v: 0 < v <= 1)
 
 
-def _require_floor(floor):
-    _require("floor", floor, Real, "a number between 0 and 1", lambda v: 0 <= v <= 1)
+def _require_floor(floor: object) -> None:
+    require("floor", floor, Real, "a number between 0 and 1", lambda v: 0 <= v <= 1)
 
 
 # Averages of the weights
+
+
+class _AveragingState(Protocol):
+    """What :meth:`Averaging.begin` returns, and says more about."""
+
+    @property
+    def settings(self) -> "Averaging": ...
+
+    @property
+    def parameters(self) -> Floats | None: ...
+
+    def for_pass(self, n_updates: int) -> tuple[Floats, float] | None: ...
+
+    def after_epoch(self, parameters: Floats, epoch: int, n_epochs: int) -> None: ...
 
 
 class Averaging(ABC):
@@ -356,7 +374,7 @@ class Averaging(ABC):
     """
 
     @abstractmethod
-    def begin(self, parameters):
+    def begin(self, parameters: Floats) -> "_AveragingState":
         """A new average, before the first update.
 
         Parameters
@@ -430,8 +448,8 @@ class EMA(Averaging):
 
     decay: float = 0.999
 
-    def __post_init__(self):
-        _require(
+    def __post_init__(self) -> None:
+        require(
             "decay",
             self.decay,
             Real,
@@ -439,27 +457,27 @@ class EMA(Averaging):
             lambda v: 0 <= v < 1,
         )
 
-    def begin(self, parameters):
+    def begin(self, parameters: Floats) -> "_EMAState":
         """See `Averaging.begin`."""
         return _EMAState(self, parameters)
 
 
 class _EMAState:
-    def __init__(self, settings, parameters):
+    def __init__(self, settings: EMA, parameters: Floats) -> None:
         self.settings = settings
         self._average = parameters.copy()
         self._n_updates = self._n_coming = 0
 
-    def for_pass(self, n_updates):
+    def for_pass(self, n_updates: int) -> tuple[Floats, float]:
         self._n_coming = n_updates
         ramp = (1 + self._n_updates) / (10 + self._n_updates)
         return self._average, min(self.settings.decay, ramp)
 
-    def after_epoch(self, parameters, epoch, n_epochs):
+    def after_epoch(self, parameters: Floats, epoch: int, n_epochs: int) -> None:
         self._n_updates += self._n_coming
 
     @property
-    def parameters(self):
+    def parameters(self) -> Floats | None:
         return self._average if self._n_updates else None
 
 
@@ -506,8 +524,8 @@ class SWA(Averaging):
 
     start: float = 0.75
 
-    def __post_init__(self):
-        _require(
+    def __post_init__(self) -> None:
+        require(
             "start",
             self.start,
             Real,
@@ -515,21 +533,22 @@ class SWA(Averaging):
             lambda v: 0 <= v < 1,
         )
 
-    def begin(self, parameters):
+    def begin(self, parameters: Floats) -> "_SWAState":
         """See `Averaging.begin`."""
         return _SWAState(self)
 
 
 class _SWAState:
-    def __init__(self, settings):
+    def __init__(self, settings: SWA) -> None:
         self.settings = settings
-        self.parameters = None
-        self._sum, self._n_epochs = 0.0, 0
+        self.parameters: Floats | None = None
+        self._sum: Floats | float = 0.0
+        self._n_epochs = 0
 
-    def for_pass(self, n_updates):
+    def for_pass(self, n_updates: int) -> None:
         return None
 
-    def after_epoch(self, parameters, epoch, n_epochs):
+    def after_epoch(self, parameters: Floats, epoch: int, n_epochs: int) -> None:
         # Rounded: 0.55 * 100 would begin an epoch late. The min: whatever `start`, an epoch is left.
         first = min(math.ceil(round(self.settings.start * n_epochs, 6)), n_epochs - 1)
         if epoch == 0 or epoch < first:  # anew, in a warm start
@@ -599,17 +618,17 @@ class TrainingCallback:
     True
     """
 
-    def before_training(self, model):
+    def before_training(self, model: Estimator) -> None:
         """Before the first epoch of a call of `fit` or `partial_fit`."""
 
-    def after_training(self, model):
+    def after_training(self, model: Estimator) -> None:
         """After the last epoch, with the weights that will be used: the best ones, for example."""
 
-    def before_iteration(self, model, epoch, evals_log):
+    def before_iteration(self, model: Estimator, epoch: int, evals_log: EvalsLog) -> bool:
         """Before each epoch; True ends the training instead."""
         return False
 
-    def after_iteration(self, model, epoch, evals_log):
+    def after_iteration(self, model: Estimator, epoch: int, evals_log: EvalsLog) -> bool:
         """After each epoch; True ends the training."""
         return False
 
@@ -654,14 +673,14 @@ class Checkpoint(TrainingCallback):
     True
     """
 
-    path: str | os.PathLike
+    path: str | os.PathLike[str]
     every: int = 1
 
-    def __post_init__(self):
-        _require("path", self.path, str | os.PathLike, "a str or an os.PathLike", lambda v: True)
-        _require("every", self.every, Integral, "an integer of at least 1", lambda v: v >= 1)
+    def __post_init__(self) -> None:
+        require("path", self.path, str | os.PathLike, "a str or an os.PathLike")
+        require("every", self.every, Integral, "an integer of at least 1", lambda v: v >= 1)
 
-    def before_training(self, model):
+    def before_training(self, model: Estimator) -> None:
         """See `TrainingCallback`."""
         directory = os.path.dirname(os.path.abspath(self.path))
         if not os.path.isdir(directory):  # known now rather than after an epoch of an hour
@@ -669,17 +688,17 @@ class Checkpoint(TrainingCallback):
                 f"path must lie in an existing directory, got {os.fspath(self.path)!r}."
             )
 
-    def after_iteration(self, model, epoch, evals_log):
+    def after_iteration(self, model: Estimator, epoch: int, evals_log: EvalsLog) -> bool:
         """See `TrainingCallback`."""
         if (epoch + 1) % self.every == 0:
             self._write(model)
         return False
 
-    def after_training(self, model):
+    def after_training(self, model: Estimator) -> None:
         """See `TrainingCallback`."""
         self._write(model)
 
-    def _write(self, model):
+    def _write(self, model: Estimator) -> None:
         import joblib  # not at the top: not all who import this module wait for it
 
         model = copy.copy(model)
@@ -726,14 +745,14 @@ class TimeLimit(TrainingCallback):
     seconds: float
     _end: float = field(default=np.inf, init=False, repr=False, compare=False)
 
-    def __post_init__(self):
-        _require("seconds", self.seconds, Real, "a number of seconds, more than 0", lambda v: v > 0)
+    def __post_init__(self) -> None:
+        require("seconds", self.seconds, Real, "a number of seconds, more than 0", lambda v: v > 0)
 
-    def before_training(self, model):
+    def before_training(self, model: Estimator) -> None:
         """See `TrainingCallback`."""
         self._end = time.monotonic() + self.seconds
 
-    def after_iteration(self, model, epoch, evals_log):
+    def after_iteration(self, model: Estimator, epoch: int, evals_log: EvalsLog) -> bool:
         """See `TrainingCallback`."""
         return time.monotonic() >= self._end
 
@@ -741,7 +760,9 @@ class TimeLimit(TrainingCallback):
 # For the training loop
 
 
-def check_callbacks(callbacks):
+def check_callbacks(
+    callbacks: Sequence[TrainingCallback] | None,
+) -> tuple[TrainingCallback, ...]:
     """The callbacks as a tuple; None means none."""
     if callbacks is None:
         return ()
@@ -757,7 +778,7 @@ def check_callbacks(callbacks):
     return tuple(callbacks)
 
 
-def call_all(callbacks, event, *args):
+def call_all(callbacks: Sequence[TrainingCallback], event: str, *args: object) -> bool:
     """Call a method of each callback in turn; whether one of them asked for the end."""
     answers = [getattr(callback, event)(*args) for callback in callbacks]  # each is called
     return any(answers)
