@@ -1,7 +1,7 @@
 """Types of the compiled kernels (and of `_core_avx2`, `_core_avx512`). The arrays of one call share a
 dtype, float32 or float64. See `core.py` for the checked API."""
 
-from typing import TypeAlias
+from typing import TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,10 @@ def backward(
     n_threads: int,
 ) -> None: ...
 
+@final
 class Plan: ...
+
+@final
 class StreamHandle: ...
 
 def stream_open(params: _Real, dimensions: Dimensions) -> StreamHandle: ...

@@ -40,28 +40,25 @@ class _Optimizer:
 class Adam(_Optimizer):
     """Adam (Kingma & Ba 2015, algorithm 1).
 
-            Parameters
-            ----------
-            n_params : int
-                Length of the flat parameter vector.
-            dtype : {numpy.float32, numpy.float64}
-                Its dtype.
-            learning_rate : float, default=0.001
-                Step size.
-            beta_1, beta_2 : float in [0, 1), default=0.9, 0.999
-                Decay of the running averages of the gradient and of its square.
-            epsilon : float, default=1e-8
-                Added to the root of the second moment.
+    Parameters
+    ----------
+    n_params : int
+        Length of the flat parameter vector.
+    dtype : {numpy.float32, numpy.float64}
+        Its dtype.
+    learning_rate : float, default=0.001
+        Step size.
+    beta_1, beta_2 : float in [0, 1), default=0.9, 0.999
+        Decay of the running averages of the gradient and of its square.
+    epsilon : float, default=1e-8
+        Added to the root of the second moment.
 
-            Examples
-            --------
-            >>> import numpy as np
-
-        from ._options import Solver
-    from ._typing import DTypeLike, Floats, NDArray
-            >>> from pylstm.core import Adam
-            >>> Adam(10, np.float32, learning_rate=0.01).n_steps
-            0
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pylstm.core import Adam
+    >>> Adam(10, np.float32, learning_rate=0.01).n_steps
+    0
     """
 
     _solver = 0
@@ -90,25 +87,22 @@ class Adam(_Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019).
 
-            Before each of Adam's updates the weights, not the biases, are multiplied by
-            ``1 - learning_rate * weight_decay``.
+    Before each of Adam's updates the weights, not the biases, are multiplied by
+    ``1 - learning_rate * weight_decay``.
 
-            Parameters
-            ----------
-            n_params, dtype, learning_rate, beta_1, beta_2, epsilon
-                As for `Adam`.
-            weight_decay : float, default=0.01
-                Strength of the decay.
+    Parameters
+    ----------
+    n_params, dtype, learning_rate, beta_1, beta_2, epsilon
+        As for `Adam`.
+    weight_decay : float, default=0.01
+        Strength of the decay.
 
-            Examples
-            --------
-            >>> import numpy as np
-
-        from ._options import Solver
-    from ._typing import DTypeLike, Floats, NDArray
-            >>> from pylstm.core import AdamW
-            >>> AdamW(10, np.float32, weight_decay=0.1).weight_decay
-            0.1
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pylstm.core import AdamW
+    >>> AdamW(10, np.float32, weight_decay=0.1).weight_decay
+    0.1
     """
 
     _solver = 1
@@ -126,28 +120,25 @@ class AdamW(Adam):
 class RMSprop(_Optimizer):
     """Gradient descent by the sign and relative size of the gradient (Tieleman & Hinton 2012).
 
-            Parameters
-            ----------
-            n_params : int
-                Length of the flat parameter vector.
-            dtype : {numpy.float32, numpy.float64}
-                Its dtype.
-            learning_rate : float, default=0.001
-                Step size.
-            decay : float in [0, 1), default=0.99
-                Decay of the running average of the squared gradient.
-            epsilon : float, default=1e-8
-                Added to its root.
+    Parameters
+    ----------
+    n_params : int
+        Length of the flat parameter vector.
+    dtype : {numpy.float32, numpy.float64}
+        Its dtype.
+    learning_rate : float, default=0.001
+        Step size.
+    decay : float in [0, 1), default=0.99
+        Decay of the running average of the squared gradient.
+    epsilon : float, default=1e-8
+        Added to its root.
 
-            Examples
-            --------
-            >>> import numpy as np
-
-        from ._options import Solver
-    from ._typing import DTypeLike, Floats, NDArray
-            >>> from pylstm.core import RMSprop
-            >>> RMSprop(10, np.float32, decay=0.9).moments.shape
-            (1, 10)
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pylstm.core import RMSprop
+    >>> RMSprop(10, np.float32, decay=0.9).moments.shape
+    (1, 10)
     """
 
     _solver = 2
@@ -173,28 +164,25 @@ class RMSprop(_Optimizer):
 class SGD(_Optimizer):
     """Stochastic gradient descent with momentum (Sutskever et al. 2013).
 
-            Parameters
-            ----------
-            n_params : int
-                Length of the flat parameter vector.
-            dtype : {numpy.float32, numpy.float64}
-                Its dtype.
-            learning_rate : float, default=0.001
-                Step size.
-            momentum : float in [0, 1), default=0.9
-                Share of the last update that is kept.
-            nesterov : bool, default=True
-                Whether to use Nesterov's momentum.
+    Parameters
+    ----------
+    n_params : int
+        Length of the flat parameter vector.
+    dtype : {numpy.float32, numpy.float64}
+        Its dtype.
+    learning_rate : float, default=0.001
+        Step size.
+    momentum : float in [0, 1), default=0.9
+        Share of the last update that is kept.
+    nesterov : bool, default=True
+        Whether to use Nesterov's momentum.
 
-            Examples
-            --------
-            >>> import numpy as np
-
-        from ._options import Solver
-    from ._typing import DTypeLike, Floats, NDArray
-            >>> from pylstm.core import SGD
-            >>> SGD(10, np.float64, momentum=0.0).moments.shape
-            (1, 10)
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pylstm.core import SGD
+    >>> SGD(10, np.float64, momentum=0.0).moments.shape
+    (1, 10)
     """
 
     _solver = 3
