@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._checks import check_shape
+from ._checks import check_shape, contiguous
 
 
 def check_lengths(lengths, X):
@@ -18,7 +18,7 @@ def check_lengths(lengths, X):
             f"lengths must be from 1 to n_timesteps = {X.shape[1]}, got values from {lengths.min()} "
             f"to {lengths.max()}."
         )
-    return np.require(lengths, np.int64, ["C_CONTIGUOUS", "ALIGNED"])
+    return contiguous(lengths, np.int64)
 
 
 def heeded(lengths, n_timesteps):

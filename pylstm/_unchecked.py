@@ -17,7 +17,7 @@ from ._lengths import heeded, longest_first
 from ._options import Average, Clipping, Dropout, Objective, OptimizerState, Samples, Visits
 
 
-def forward(params, X, arch, *, lengths, h0, c0, n_threads, hidden=None, h_n=None, c_n=None):
+def forward(params, X, arch, lengths, h0, c0, n_threads, *, hidden=None, h_n=None, c_n=None):
     """The network's output; `hidden`, `h_n` and `c_n` are filled unless they are None."""
     lengths = heeded(lengths, X.shape[1])
     output = np.empty(arch._output_shape(X), params.dtype)
@@ -30,18 +30,16 @@ def forward(params, X, arch, *, lengths, h0, c0, n_threads, hidden=None, h_n=Non
     return output if arch.return_sequences else output[:, 0]
 
 
-def predict(params, X, arch, *, lengths, h0, c0, n_threads, return_states=False):
+def predict(params, X, arch, lengths, h0, c0, n_threads, *, return_states=False):
     """The output alone, or with the final states."""
     if not return_states:
-        return forward(params, X, arch, lengths=lengths, h0=h0, c0=c0, n_threads=n_threads)
+        return forward(params, X, arch, lengths, h0, c0, n_threads)
     h_n, c_n = (np.empty(arch._states_shape(len(X)), params.dtype) for _ in range(2))
-    output = forward(
-        params, X, arch, lengths=lengths, h0=h0, c0=c0, n_threads=n_threads, h_n=h_n, c_n=c_n
-    )
+    output = forward(params, X, arch, lengths, h0, c0, n_threads, h_n=h_n, c_n=c_n)
     return output, h_n, c_n
 
 
-def gate_activations(params, X, arch, *, lengths, h0, c0, n_threads):
+def gate_activations(params, X, arch, lengths, h0, c0, n_threads):
     """Gates, cell and hidden states, (6, n_cells, n_samples, n_timesteps, hidden_size)."""
     n_cells, n, H = arch._states_shape(len(X))
     traces = np.zeros((6, n_cells, n, X.shape[1], H), params.dtype)
@@ -55,7 +53,7 @@ def gate_activations(params, X, arch, *, lengths, h0, c0, n_threads):
 
 
 def backward(
-    params, X, arch, *, d_output, d_hidden, d_h_n, d_c_n, lengths, h0, c0, n_threads, result
+    params, X, arch, lengths, h0, c0, n_threads, *, d_output, d_hidden, d_h_n, d_c_n, result
 ):
     """Fill the four arrays of `result`, d_params (zeros before), d_X, d_h0 and d_c0."""
     if len(X) > 0:
@@ -99,7 +97,8 @@ def train(
     elif lengths is not None:
         numbers = longest_first(lengths[order], np.arange(len(order)) // batch_size)
         order = order[numbers]
-    rates = np.asarray(optimizer.learning_rate, dtype=np.float64)
+    rates = np.empty(n_batches)
+    rates[...] = optimizer.learning_rate
     return kernels.train(
         params,
         arch._dimensions,
@@ -109,7 +108,7 @@ def train(
         _dropout(dropout, recurrent_dropout, seed),
         Clipping(max_grad_norm or 0.0, max_grad_value or 0.0),
         optimizer._settings(),
-        np.ascontiguousarray(np.broadcast_to(rates, n_batches)),
+        rates,
         OptimizerState(optimizer.moments, optimizer.step_count),
         None if average is None else Average(*average),
         n_threads,

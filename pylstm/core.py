@@ -45,6 +45,7 @@ from ._checks import (
     check_real,
     check_shape,
     check_states,
+    contiguous,
     dense,
     float_dtype,
     require,
@@ -468,7 +469,7 @@ def forward(
     n, T, _ = sequences.shape
     hidden = np.empty((n, T, arch.num_directions * arch.hidden_size), vector.dtype)
     h_n, c_n = (np.empty(arch._states_shape(n), vector.dtype) for _ in range(2))
-    output = _unchecked.forward(vector, sequences, arch, hidden=hidden, h_n=h_n, c_n=c_n, **options)
+    output = _unchecked.forward(vector, sequences, arch, *options, hidden=hidden, h_n=h_n, c_n=c_n)
     return Forward(output, hidden, h_n, c_n)
 
 
@@ -534,7 +535,7 @@ def predict(
     (5, 2)
     """
     vector, sequences, options = _check_network_call(params, X, arch, lengths, h0, c0, n_threads)
-    return _unchecked.predict(vector, sequences, arch, return_states=return_states, **options)
+    return _unchecked.predict(vector, sequences, arch, *options, return_states=return_states)
 
 
 def gate_activations(
@@ -571,7 +572,7 @@ def gate_activations(
     (2, 5, 7, 4)
     """
     vector, sequences, options = _check_network_call(params, X, arch, lengths, h0, c0, n_threads)
-    return GateActivations(*_unchecked.gate_activations(vector, sequences, arch, **options))
+    return GateActivations(*_unchecked.gate_activations(vector, sequences, arch, *options))
 
 
 def backward(
@@ -648,12 +649,12 @@ def backward(
         vector,
         sequences,
         arch,
+        *options,
         d_output=d_output_array,
         d_hidden=d_hidden_array,
         d_h_n=d_states[0],
         d_c_n=d_states[1],
         result=result,
-        **options,
     )
     return result
 
@@ -987,12 +988,11 @@ def train(
 def _check_params(params, arch):
     if not isinstance(arch, Architecture):
         raise TypeError(f"arch must be an Architecture, got {arch!r}.")
-    params = np.ascontiguousarray(params)
+    params = np.asarray(params)
     if params.dtype not in FLOATS:
         check_real("params", params)
         params = params.astype(np.float64)
-    if not params.flags.aligned:
-        params = params.copy()
+    params = contiguous(params, params.dtype)
     check_shape("params", params, (arch._n_params,))
     return params
 
@@ -1017,11 +1017,13 @@ def _check_call(params, X, arch, lengths):
 
 
 def _check_network_call(params, X, arch, lengths, h0, c0, n_threads):
-    """The arrays of a call, and what else all calls that run the network take."""
+    """The arrays of a call, and lengths, h0, c0 and n_threads as `_unchecked` takes them."""
     params, X, lengths = _check_call(params, X, arch, lengths)
-    h0, c0 = check_states(("h0", h0), ("c0", c0), arch._states_shape(len(X)), params.dtype)
+    if h0 is not None or c0 is not None:
+        shape = arch._states_shape(len(X))
+        h0, c0 = check_states(("h0", h0), ("c0", c0), shape, params.dtype)
     n_threads = effective_n_threads(n_threads)
-    return params, X, {"lengths": lengths, "h0": h0, "c0": c0, "n_threads": n_threads}
+    return params, X, (lengths, h0, c0, n_threads)
 
 
 def _check_targets(y, sample_weight, X, arch, loss, lengths, dtype):
@@ -1065,13 +1067,13 @@ def _check_objective(alpha, dropout, recurrent_dropout, seed):
 
 
 def _check_order(order, X):
-    order = np.require(order, requirements=["C_CONTIGUOUS", "ALIGNED"])
+    order = np.asarray(order)
     if order.ndim != 1 or (order.dtype.kind not in "iu" and order.size):
         raise ValueError(
             "order must be one-dimensional and hold sample indices (integers), got shape "
             f"{order.shape} and dtype {order.dtype}."
         )
-    order = order.astype(np.int64, copy=False)
+    order = contiguous(order, np.int64)
     if order.size and not (order.min() >= 0 and order.max() < len(X)):
         raise ValueError(
             f"order must hold indices from 0 to n_samples - 1 = {len(X) - 1}, got values from "
