@@ -1,8 +1,8 @@
 """pylstm: the LSTM for scikit-learn users.
 
 Public are the names in `__all__`, and the modules among them: `core` (arrays in, arrays out), `forecasting`,
-`inspection` (pictures), `training` (schedules, averages, callbacks) and `windows`. Everything that
-starts with an underscore may change without notice.
+`inspection` (pictures), `interop` (files, other libraries), `training` (schedules, averages, callbacks)
+and `windows`. Everything that starts with an underscore may change without notice.
 """
 
 from importlib import import_module
@@ -13,7 +13,7 @@ from ._dispatch import show_config
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from . import forecasting, inspection, training, windows
+    from . import forecasting, inspection, interop, training, windows
     from ._classifier import LSTMClassifier
     from ._regressor import LSTMRegressor
     from ._scaler import SequenceScaler
@@ -29,6 +29,7 @@ __all__ = [
     "forecast",
     "forecasting",
     "inspection",
+    "interop",
     "show_config",
     "sliding_windows",
     "training",
@@ -44,6 +45,7 @@ _ON_FIRST_USE = {
     "forecast": "forecasting",
     "forecasting": "forecasting",
     "inspection": "inspection",
+    "interop": "interop",
     "sliding_windows": "windows",
     "training": "training",
     "windows": "windows",
