@@ -578,16 +578,15 @@ def _restore_sklearn_settings(model, encoded):
 
 
 def _encode_labels(array):
-    """A 1-D array of numbers, texts, times or plain Python objects."""
+    """A 1-D array of numbers, times or texts, which may be objects."""
     dtype = array.dtype.str
     if array.ndim != 1 or not _LABEL_DTYPES.fullmatch(dtype):
         raise TypeError(f"No form for an array of shape {array.shape} and {array.dtype}.")
     kind = array.dtype.kind
     if kind in "mM":
-        values = array.view(array.dtype.str.replace(dtype[1:], "i8")).tolist()
-    else:
-        values = [value.item() if hasattr(value, "item") else value for value in array.tolist()]
-    if not all(isinstance(value, bool | int | float | str) for value in values):
+        array = array.view(dtype[0] + "i8")
+    values = array.tolist()
+    if kind == "O" and not all(isinstance(value, str) for value in values):
         raise TypeError(f"No form for objects such as {values[0]!r}.")
     return {"dtype": dtype, "values": [Encoder(False).value(value, "") for value in values]}
 
@@ -602,7 +601,7 @@ def _decode_labels(encoded):
     values = [Decoder({}).value(value) for value in values]
     allowed = {
         "b": bool, "i": int, "u": int, "f": float, "m": int, "M": int, "U": str,
-        "O": bool | int | float | str,
+        "O": str,
     }[dtype.kind]  # fmt: skip
     if not all(isinstance(value, allowed) for value in values):
         raise ValueError(f"labels that are not of dtype {text}")
