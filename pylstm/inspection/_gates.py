@@ -1,7 +1,4 @@
-"""Pictures of what a fitted LSTM does and how it was trained, after scikit-learn's displays.
-
-matplotlib is needed to draw them, and imported only then.
-"""
+"""What the gates of a fitted LSTM do with one sequence, drawn."""
 
 from __future__ import annotations
 
@@ -14,30 +11,36 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import _num_samples, check_consistent_length
 
-from ._typing import ArrayLike, Estimator, Floats, Integers, NDArray
-from ._unwrap import unwrap
-from ._validation import as_sequences, is_list_of_sequences, refuse_lengths_of_list
+from .._typing import ArrayLike, Estimator, Floats, Integers, NDArray
+from .._unwrap import unwrap
+from .._validation import as_sequences, is_list_of_sequences, refuse_lengths_of_list
+from ._drawing import (
+    COLORS,
+    LINE_STYLES,
+    Keywords,
+    Places,
+    check_time,
+    draw_colorbar,
+    edges,
+    label_rows,
+    label_time,
+    limit,
+    places_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.collections import PathCollection, QuadMesh
+    from matplotlib.collections import QuadMesh
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure, SubFigure
     from matplotlib.gridspec import GridSpecBase
     from matplotlib.lines import Line2D
 
-    _Ax: TypeAlias = Axes | Sequence[Axes] | NDArray[np.object_]
+    from ._drawing import AxesLike
 
-__all__ = ["LSTMGateDisplay", "LossCurveDisplay"]
 
 _Kind: TypeAlias = Literal["auto", "lines", "heatmap"]
 _Scale: TypeAlias = Literal["gate", "unit", "free"] | None
-_Keywords: TypeAlias = dict[str, Any] | None
-_Places: TypeAlias = NDArray[Any]  # numbers, of any kind
-
-# Okabe and Ito's colours, which people with any kind of colour vision can tell apart.
-_COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
-_LINE_STYLES = ["-", "--", ":", "-."]  # features, so that their lines are not taken for units
 
 _MOST_LINES = 6  # units that `kind="auto"` draws as lines
 
@@ -217,10 +220,10 @@ class LSTMGateDisplay:
         units: Sequence[int] | Integers | None = None,
         feature_names: Sequence[str] | None = None,
         time: Sequence[Any] | NDArray[Any] | None = None,
-        ax: _Ax | None = None,
+        ax: AxesLike | None = None,
         kind: _Kind = "auto",
-        line_kw: _Keywords = None,
-        heatmap_kw: _Keywords = None,
+        line_kw: Keywords = None,
+        heatmap_kw: Keywords = None,
         gate_cmap: str | Colormap = "viridis",
         memory_cmap: str | Colormap = "RdBu_r",
     ) -> LSTMGateDisplay:
@@ -329,12 +332,6 @@ class LSTMGateDisplay:
         sequence = as_sequences(np.asarray(X), getattr(lstm, "n_timesteps", None))[0]
         length = len(sequence) if lengths is None else int(lengths[0])
         units = _check_units(units, gates.cell.shape[2])
-        if time is not None:
-            if len(time) not in (length, len(sequence)):
-                raise ValueError(
-                    f"time has {len(time)} entries, but the sequence has {length} time steps."
-                )
-            time = np.asarray(time)[:length]
         i, f, g, o, c, h = (activations[0, :length][:, units] for activations in gates)
         return cls(
             sequence=sequence[:length],
@@ -347,7 +344,7 @@ class LSTMGateDisplay:
             direction=direction,
             units=units,
             feature_names=feature_names,
-            time=time,
+            time=check_time(time, length, len(sequence)),
         ).plot(
             ax=ax,
             kind=kind,
@@ -359,11 +356,11 @@ class LSTMGateDisplay:
 
     def plot(
         self,
-        ax: _Ax | None = None,
+        ax: AxesLike | None = None,
         *,
         kind: _Kind = "auto",
-        line_kw: _Keywords = None,
-        heatmap_kw: _Keywords = None,
+        line_kw: Keywords = None,
+        heatmap_kw: Keywords = None,
         gate_cmap: str | Colormap = "viridis",
         memory_cmap: str | Colormap = "RdBu_r",
     ) -> LSTMGateDisplay:
@@ -413,7 +410,7 @@ class LSTMGateDisplay:
 
         self._make_axes(ax)
         self.lines_, self.heatmaps_ = {}, {}
-        places = self._places()
+        places = places_of(self.time, len(self.cell_state))
         for name, (cell, scale, title) in _PANELS.items():
             panel = self.axes_[cell]
             panel.set_title(title, loc="left", fontsize="medium")
@@ -424,11 +421,11 @@ class LSTMGateDisplay:
             else:
                 cmap = gate_cmap if scale == "gate" else memory_cmap
                 self._draw_heatmap(panel, name, places, scale, {"cmap": cmap, **(heatmap_kw or {})})
-            self._label_time(panel, places, with_labels=cell[0] == _SHAPE[0] - 1)
+            label_time(panel, self.time, places, with_labels=cell[0] == _SHAPE[0] - 1)
         self._draw_key(kind)
         return self
 
-    def _make_axes(self, ax: _Ax | None) -> None:
+    def _make_axes(self, ax: AxesLike | None) -> None:
         """Set `figure_`, `axes_` and `bounding_ax_`."""
         import matplotlib.pyplot as plt
 
@@ -468,66 +465,28 @@ class LSTMGateDisplay:
             self.axes_ = self.axes_.reshape(_SHAPE)
             self.figure_ = self.axes_[0, 0].figure
 
-    def _time_is_place(self) -> bool:
-        """Whether `time` says where the steps lie, and not only what they are called."""
-        time = np.asarray(self.time)
-        return time.dtype.kind in "iufM" and bool((time[1:] > time[:-1]).all())
-
-    def _places(self) -> _Places:
-        """Where the time steps lie on the horizontal axis."""
-        if self.time is None or not self._time_is_place():
-            return np.arange(len(self.cell_state))
-        time = np.asarray(self.time)
-        if time.dtype.kind != "M":
-            return time
-        from matplotlib.dates import date2num
-
-        places: _Places = date2num(time)
-        return places
-
-    def _label_time(self, panel: Axes, places: _Places, *, with_labels: bool) -> None:
-        from matplotlib import dates, ticker
-
-        edges = _edges(places)
-        panel.set_xlim(edges[0], edges[-1])
-        panel.tick_params(labelbottom=with_labels)
-        axis = panel.xaxis
-        if self.time is None:
-            axis.set_major_locator(ticker.MaxNLocator("auto", integer=True))
-            panel.set_xlabel("Time step" if with_labels else "")
-        elif not self._time_is_place():
-            labels = [str(label) for label in self.time]
-            axis.set_major_locator(ticker.MaxNLocator("auto", integer=True))
-            axis.set_major_formatter(
-                lambda place, _: labels[round(place)] if 0 <= place < len(labels) else ""
-            )
-        elif np.asarray(self.time).dtype.kind == "M":
-            locator = dates.AutoDateLocator()
-            axis.set_major_locator(locator)
-            axis.set_major_formatter(dates.ConciseDateFormatter(locator))
-
-    def _draw_sequence(self, panel: Axes, places: _Places, cmap: str | Colormap) -> None:
+    def _draw_sequence(self, panel: Axes, places: Places, cmap: str | Colormap) -> None:
         sequence = np.asarray(self.sequence)
         sequence = sequence.reshape(len(sequence), -1)
         n_features = sequence.shape[1]
         names = self.feature_names
-        if n_features > len(_LINE_STYLES):
-            limit = _limit(sequence)
+        if n_features > len(LINE_STYLES):
+            largest = limit(sequence)
             mesh = panel.pcolormesh(
-                _edges(places),
+                edges(places),
                 np.arange(n_features + 1) - 0.5,
                 sequence.T,
                 cmap=cmap,
-                vmin=-limit,
-                vmax=limit,
+                vmin=-largest,
+                vmax=largest,
             )
-            _label_rows(panel, "Feature", range(n_features) if names is None else names)
-            _draw_colorbar(panel, mesh)
+            label_rows(panel, "Feature", range(n_features) if names is None else names)
+            draw_colorbar(panel, mesh)
             self.heatmaps_["sequence"] = mesh
             return
         self.lines_["sequence"] = [
             panel.plot(places, values, color="0.2", linestyle=style, linewidth=1.5)[0]
-            for values, style in zip(sequence.T, _LINE_STYLES, strict=False)
+            for values, style in zip(sequence.T, LINE_STYLES, strict=False)
         ]
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
@@ -554,16 +513,16 @@ class LSTMGateDisplay:
         if scale != "free":
             return 1.0
         if name == "cell_state":
-            return _limit(np.asarray(self.cell_state))
+            return limit(np.asarray(self.cell_state))
         # One scale for both, to compare what is forgotten with what is added.
-        return max(_limit(self.forgotten), _limit(self.added))
+        return max(limit(self.forgotten), limit(self.added))
 
     def _draw_lines(
-        self, panel: Axes, name: str, places: _Places, scale: _Scale, line_kw: _Keywords
+        self, panel: Axes, name: str, places: Places, scale: _Scale, line_kw: Keywords
     ) -> None:
         values = np.asarray(getattr(self, name))
-        colors: Iterable[Any] = _COLORS
-        if values.shape[1] > len(_COLORS):
+        colors: Iterable[Any] = COLORS
+        if values.shape[1] > len(COLORS):
             from matplotlib import colormaps
 
             colors = colormaps["viridis"](np.linspace(0, 0.95, values.shape[1]))
@@ -574,28 +533,28 @@ class LSTMGateDisplay:
         if scale == "gate":
             panel.set_ylim(-0.04, 1.04)
         else:
-            limit = 1.04 * self._limit(name, scale)
+            largest = 1.04 * self._limit(name, scale)
             panel.axhline(0, color="0.6", linewidth=0.8, zorder=0)
-            panel.set_ylim(-limit, limit)
+            panel.set_ylim(-largest, largest)
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
 
     def _draw_heatmap(
-        self, panel: Axes, name: str, places: _Places, scale: _Scale, heatmap_kw: dict[str, Any]
+        self, panel: Axes, name: str, places: Places, scale: _Scale, heatmap_kw: dict[str, Any]
     ) -> None:
         values = np.asarray(getattr(self, name))
         n_units = values.shape[1]
-        limit = self._limit(name, scale)
+        largest = self._limit(name, scale)
         mesh = panel.pcolormesh(
-            _edges(places),
+            edges(places),
             np.arange(n_units + 1) - 0.5,
             values.T,
-            **{"vmin": 0.0 if scale == "gate" else -limit, "vmax": limit, **heatmap_kw},
+            **{"vmin": 0.0 if scale == "gate" else -largest, "vmax": largest, **heatmap_kw},
         )
         self.heatmaps_[name] = mesh
-        _label_rows(panel, "Unit", range(n_units) if self.units is None else self.units)
+        label_rows(panel, "Unit", range(n_units) if self.units is None else self.units)
         if scale != "gate":  # the gates have theirs in the key
-            _draw_colorbar(panel, mesh)
+            draw_colorbar(panel, mesh)
 
     def _draw_key(self, kind: _Kind) -> None:
         key = self.axes_[_KEY]
@@ -622,273 +581,6 @@ class LSTMGateDisplay:
         )
 
 
-class LossCurveDisplay:
-    """How the training went: the loss and, if it was computed, the validation score of each epoch.
-
-    The best epoch is marked: that of the best validation score, whose weights `early_stopping`
-    keeps, or else that of the least loss.
-
-    It is recommended to create a display with
-    :meth:`~pylstm.inspection.LossCurveDisplay.from_estimator`. All parameters are stored as
-    attributes.
-
-    Parameters
-    ----------
-    loss_curve : array-like of float of shape (n_epochs,)
-        Training loss of each epoch.
-
-    validation_scores : array-like of float of shape (n_scored_epochs,), default=None
-        Validation score of each epoch, the larger the better; of the last ones if there are fewer
-        scores than losses. None if there are none.
-
-    name : str, default=None
-        Name of the estimator, for the legend.
-
-    Attributes
-    ----------
-    ax_ : matplotlib Axes
-        Axes with the loss.
-
-    score_ax_ : matplotlib Axes or None
-        Axes with the validation score, on the right-hand side of `ax_`.
-
-    axes_ : ndarray of matplotlib Axes
-        `ax_` and, unless it is None, `score_ax_`. To be passed as `ax` to the next display that is
-        to be drawn there.
-
-    figure_ : matplotlib Figure
-        Figure with the curves.
-
-    loss_line_ : matplotlib Line2D
-        The curve of the loss.
-
-    score_line_ : matplotlib Line2D or None
-        The curve of the validation score.
-
-    best_point_ : matplotlib PathCollection or None
-        The mark of the best epoch; None without epochs.
-
-    See Also
-    --------
-    LSTMGateDisplay : What the trained network does with a sequence.
-
-    Examples
-    --------
-    >>> from pylstm.inspection import LossCurveDisplay
-    >>> display = LossCurveDisplay(
-    ...     loss_curve=[0.5, 0.3, 0.2, 0.15], validation_scores=[0.1, 0.6, 0.7, 0.5]
-    ... )
-    >>> display.best_epoch
-    3
-
-    Drawn, which needs matplotlib:
-
-    >>> import matplotlib.pyplot as plt  # doctest: +SKIP
-    >>> display.plot()  # doctest: +SKIP
-    <...>
-    >>> plt.show()  # doctest: +SKIP
-    """
-
-    ax_: Axes
-    score_ax_: Axes | None
-    axes_: NDArray[np.object_]
-    figure_: Figure | SubFigure
-    loss_line_: Line2D
-    score_line_: Line2D | None
-    best_point_: PathCollection | None
-
-    def __init__(
-        self,
-        *,
-        loss_curve: Sequence[float] | Floats,
-        validation_scores: Sequence[float] | Floats | None = None,
-        name: str | None = None,
-    ) -> None:
-        self.loss_curve = loss_curve
-        self.validation_scores = validation_scores
-        self.name = name
-
-    @property
-    def best_epoch(self) -> int | None:
-        """Number of the best epoch, counted from 1; None if there is none."""
-        if self.validation_scores is None:
-            figures = -np.asarray(self.loss_curve, dtype=float)
-        else:
-            figures = np.asarray(self.validation_scores, dtype=float)
-        if not np.isfinite(figures).any():
-            return None
-        return int(len(self.loss_curve) - len(figures) + np.nanargmax(figures) + 1)
-
-    @classmethod
-    def from_estimator(
-        cls,
-        estimator: Estimator,
-        *,
-        ax: _Ax | None = None,
-        name: str | None = None,
-        loss_kw: _Keywords = None,
-        score_kw: _Keywords = None,
-    ) -> LossCurveDisplay:
-        """Draw how the training of a fitted network went.
-
-        Parameters
-        ----------
-        estimator : fitted LSTMRegressor or LSTMClassifier
-            Or a Pipeline, TransformedTargetRegressor or search around one.
-
-        ax : matplotlib Axes or array-like of one or two Axes, default=None
-            As for :meth:`plot`.
-
-        name : str, default=None
-            Name of the estimator, for the legend.
-
-        loss_kw, score_kw : dict, default=None
-            As for :meth:`plot`.
-
-        Returns
-        -------
-        display : :class:`~pylstm.inspection.LossCurveDisplay`
-            The display, drawn.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-
-        NotFittedError
-            If the estimator is not fitted.
-
-        TypeError
-            If there is no estimator with a `loss_curve_` within the estimator.
-
-        Examples
-        --------
-        >>> import matplotlib.pyplot as plt  # doctest: +SKIP
-        >>> import numpy as np
-        >>> from pylstm import LSTMRegressor, sliding_windows
-        >>> from pylstm.inspection import LossCurveDisplay
-        >>> X, y = sliding_windows(np.sin(np.arange(120) / 2), window=24)
-        >>> model = LSTMRegressor(hidden_size=4, tol=1e-2, random_state=0).fit(X, y)
-        >>> LossCurveDisplay.from_estimator(model)  # doctest: +SKIP
-        <...>
-        >>> plt.show()  # doctest: +SKIP
-        """
-        check_matplotlib_support(f"{cls.__name__}.from_estimator")
-        lstm = unwrap(estimator, "loss_curve_").network
-        return cls(
-            loss_curve=lstm.loss_curve_,
-            validation_scores=getattr(lstm, "validation_scores_", None),
-            name=name,
-        ).plot(ax=ax, loss_kw=loss_kw, score_kw=score_kw)
-
-    def plot(
-        self,
-        ax: _Ax | None = None,
-        *,
-        name: str | None = None,
-        loss_kw: _Keywords = None,
-        score_kw: _Keywords = None,
-    ) -> LossCurveDisplay:
-        """Draw the display.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes or array-like of one or two Axes, default=None
-            Axes for the loss and, if there are two, those for the validation score: `axes_` of
-            another display draws both into one picture. None makes a new figure.
-
-        name : str, default=None
-            Name of the estimator, for the legend; None takes the attribute `name`.
-
-        loss_kw : dict, default=None
-            Keywords for `matplotlib.axes.Axes.plot`, for the loss.
-
-        score_kw : dict, default=None
-            Keywords for `matplotlib.axes.Axes.plot`, for the validation score.
-
-        Returns
-        -------
-        display : :class:`~pylstm.inspection.LossCurveDisplay`
-            The display itself.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
-        import matplotlib.pyplot as plt
-        from matplotlib.ticker import MaxNLocator
-
-        if ax is None:
-            _, ax = plt.subplots()
-        given = np.ravel(np.asarray(ax, dtype=object))
-        self.ax_, self.score_ax_ = given[0], None
-        self.figure_ = self.ax_.figure
-        prefix = self.name if name is None else name
-        prefix = "" if prefix is None else f"{prefix}: "
-        n_epochs = len(self.loss_curve)
-        # Other colours than those of the displays that are there already.
-        color = 2 * len(self.ax_.get_lines())
-
-        (self.loss_line_,) = self.ax_.plot(
-            np.arange(1, n_epochs + 1),
-            self.loss_curve,
-            **{
-                "color": _COLORS[color % len(_COLORS)],
-                "label": f"{prefix}training loss",
-                **(loss_kw or {}),
-            },
-        )
-        self.ax_.set_xlabel("Epoch")
-        self.ax_.set_ylabel("Training loss")
-        self.ax_.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
-        self.ax_.grid(alpha=0.3)
-
-        curve_ax, curve, self.score_line_ = self.ax_, self.loss_line_, None
-        if self.validation_scores is not None:
-            self.score_ax_ = curve_ax = given[1] if len(given) > 1 else self.ax_.twinx()
-            n_scored = len(self.validation_scores)
-            (self.score_line_,) = curve_ax.plot(
-                np.arange(n_epochs - n_scored + 1, n_epochs + 1),
-                self.validation_scores,
-                **{
-                    "color": _COLORS[(color + 1) % len(_COLORS)],
-                    "linestyle": "--",
-                    "label": f"{prefix}validation score",
-                    **(score_kw or {}),
-                },
-            )
-            curve_ax.set_ylabel("Validation score")
-            curve = self.score_line_
-        self.axes_ = np.array([ax for ax in (self.ax_, self.score_ax_) if ax is not None])
-
-        best, self.best_point_ = self.best_epoch, None
-        if best is not None:
-            heights = np.asarray(curve.get_ydata())
-            height = heights[best - 1 - (n_epochs - len(heights))]
-            self.best_point_ = curve_ax.scatter(
-                [best],
-                [height],
-                s=45,
-                facecolor="white",
-                edgecolor=curve.get_color(),
-                linewidth=1.5,
-                zorder=3,
-                label=f"{prefix}best epoch, {best}",
-            )
-        # One legend for both axes, on the upper one of them. A loss that falls and a score that rises
-        # leave the middle of the right-hand side free.
-        axes = given if len(given) > 1 else self.axes_
-        entries = [
-            entry for ax in axes for entry in zip(*ax.get_legend_handles_labels(), strict=True)
-        ]
-        axes[-1].legend(
-            *zip(*entries, strict=True), loc="upper right" if len(axes) == 1 else "center right"
-        )
-        return self
-
-
 def _check_units(units: Sequence[int] | Integers | None, hidden_size: int) -> Integers:
     if units is None:
         return np.arange(hidden_size)
@@ -904,37 +596,3 @@ def _check_units(units: Sequence[int] | Integers | None, hidden_size: int) -> In
             f"units must be a list of integers from 0 to {hidden_size - 1}, got {units.tolist()!r}."
         )
     return units
-
-
-def _edges(places: _Places) -> Floats:
-    """The limits between neighbouring places, and those around all."""
-    places = np.asarray(places, dtype=float)
-    if len(places) == 1:
-        return np.array([places[0] - 0.5, places[0] + 0.5])
-    inner = (places[:-1] + places[1:]) / 2
-    return np.concatenate([[2 * places[0] - inner[0]], inner, [2 * places[-1] - inner[-1]]])
-
-
-def _limit(values: NDArray[Any]) -> float:
-    """The largest absolute value; 1 if there is none, so that it can be a limit of an axis."""
-    finite = np.abs(values[np.isfinite(values)])
-    return float(finite.max(initial=0.0)) or 1.0
-
-
-def _label_rows(panel: Axes, label: str, names: Iterable[object]) -> None:
-    """Name the rows of a heat map, the first of them at the top."""
-    from matplotlib.ticker import MaxNLocator
-
-    labels = [str(name) for name in names]
-    panel.set_ylim(len(labels) - 0.5, -0.5)
-    panel.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    panel.yaxis.set_major_formatter(
-        lambda place, _: labels[round(place)] if 0 <= place < len(labels) else ""
-    )
-    panel.set_ylabel(label)
-
-
-def _draw_colorbar(panel: Axes, mesh: QuadMesh) -> None:
-    # In the panel's own place, so that it does not matter how the figure is laid out.
-    bar = panel.figure.colorbar(mesh, cax=panel.inset_axes((1.015, 0, 0.02, 1)))
-    bar.outline.set_visible(False)
