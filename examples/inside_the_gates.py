@@ -17,13 +17,14 @@ month it is, nor that a year has twelve. Then we look at what it does:
 - how good are the forecasts, beside some that cost nothing?
 - how many months does an LSTM need to see?
 - what do the gates and the cell state do over the year, and does the memory know the month?
+- which months does a forecast rest on?
 
 The sales are simulated, the same every year but for the chance of the weather. So we know how good
 a forecast can be at best. The average of the same month in all years before comes close, and is at
 least as good as the LSTM: but it is told the calendar, which the LSTM has to find out.
 
-Run it with ``python examples/inside_the_gates.py``. It needs nothing but pylstm, and draws the
-picture, of the last 36 months, if matplotlib is installed.
+Run it with ``python examples/inside_the_gates.py``. It needs nothing but pylstm, and draws its
+pictures, of the last 36 months, if matplotlib is installed.
 """
 
 import argparse
@@ -37,6 +38,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pylstm import LSTMRegressor, SequenceScaler, sliding_windows
+from pylstm.inspection import expected_gradients
 
 N_MONTHS = 600
 WINDOW = 36  # months the LSTM sees
@@ -74,8 +76,9 @@ def train(X, y, max_epochs):
 def main():
     parser = argparse.ArgumentParser(description="Look into the gates of an LSTM.")
     parser.add_argument("--epochs", type=int, default=500, help="passes over the data at most")
+    parser.add_argument("--output", default="inside_the_gates.png", help="where to draw the gates")
     parser.add_argument(
-        "--output", default="inside_the_gates.png", help="where to draw the picture"
+        "--explanation", default="explained_forecast.png", help="where to draw the explanation"
     )
     args = parser.parse_args()
 
@@ -94,7 +97,8 @@ def main():
     print_forecasts(model, X[-HELD_OUT:], months, sales, expected)
     print_need_of_memory(sales, args.epochs)
     print_gates(model, X, months[WINDOW - 1 : -1])
-    draw(model, X, months[-WINDOW - 1 : -1], args.output)
+    print_contributions(model, X)
+    draw(model, X, months[-WINDOW - 1 : -1], args.output, args.explanation)
 
 
 def print_forecasts(model, windows, months, sales, expected):
@@ -206,15 +210,33 @@ def print_gates(model, windows, months):
     )
 
 
-def draw(model, windows, months, path):
-    """Draw what happens in the last window."""
+def print_contributions(model, windows):
+    """Say which months of their windows the forecasts rest on, beside those of earlier years."""
+    contributions = expected_gradients(
+        model, windows[-HELD_OUT:], background=windows[:-HELD_OUT], random_state=0
+    ).values[..., 0]  # (windows, months), in thousands of scoops
+    size = np.abs(contributions).mean(axis=0)[::-1]  # the last month first
+    print(
+        "\nWhat a forecast adds to the mean of all, or takes away, split among the months it was made\n"
+        "from (expected gradients), on average over the windows held out:\n"
+    )
+    for name, part in {
+        "the last 3 months": slice(0, 3),
+        "months 4 to 12 before": slice(3, 12),
+        "months 13 to 36 before": slice(12, None),
+    }.items():
+        print(f"  {name:31}{size[part].sum() / size.sum():8.0%}")
+
+
+def draw(model, windows, months, path, explanation_path):
+    """Draw what happens in the last window, and what its forecast rests on."""
     try:
         import matplotlib
     except ImportError:
         print("No picture: matplotlib is not installed (pip install matplotlib).")
         return
     matplotlib.use("Agg")  # to a file, with or without a screen
-    from pylstm.inspection import LSTMGateDisplay
+    from pylstm.inspection import AttributionDisplay, LSTMGateDisplay
 
     lstm, X = lstm_and_its_input(model, windows[-1:])
     # Units whose memory peaks early in the year come first, so that the season runs through them.
@@ -230,7 +252,17 @@ def draw(model, windows, months, path):
         feature_names=["Sales, standardised"],
     )
     display.figure_.savefig(path, dpi=120)
-    print(f"\nPicture: {path}")
+    explanation = AttributionDisplay.from_estimator(
+        model,
+        windows,
+        sample=-1,
+        background=windows[:-HELD_OUT],
+        random_state=0,
+        time=months,
+        feature_names=["Sales, thousand scoops"],
+    )
+    explanation.figure_.savefig(explanation_path, dpi=120)
+    print(f"\nPictures: {path}, {explanation_path}")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,10 @@ class Loss:
         """From outputs (..., n_outputs) to predictions of the targets (..., n_targets)."""
         return output
 
+    def _pull_back(self, output: Array, d_prediction: Array) -> Array:
+        """From a gradient by predictions to that by outputs: the transposed Jacobian of `prediction`."""
+        return d_prediction
+
     def check_targets(self, y: Array) -> None:
         """Raise ValueError for values that the loss is not defined for."""
 
@@ -154,6 +158,14 @@ class Quantile(Loss):
         by_target = output.reshape(*output.shape[:-1], -1, n_quantiles)
         return np.sort(by_target, axis=-1)
 
+    def _pull_back(self, output: Array, d_prediction: Array) -> Array:
+        if isinstance(self.quantiles, float | Real):
+            return d_prediction
+        by_target = output.reshape(d_prediction.shape)
+        d_by_target = np.empty_like(d_prediction)
+        np.put_along_axis(d_by_target, by_target.argsort(axis=-1, kind="stable"), d_prediction, -1)
+        return d_by_target.reshape(output.shape)
+
     @property
     def _settings(self) -> NDArray[np.float64] | None:
         return np.array(self._tuple, dtype=np.float64)
@@ -176,6 +188,9 @@ class Poisson(Loss):
 
     def prediction(self, output: Array) -> Array:
         return np.exp(output)
+
+    def _pull_back(self, output: Array, d_prediction: Array) -> Array:
+        return d_prediction * np.exp(output)
 
     def check_targets(self, y: Array) -> None:
         if (y < 0).any():
@@ -212,6 +227,11 @@ class Gaussian(Loss):
     def prediction(self, output: Array) -> Array:
         """The means."""
         return output[..., ::2]
+
+    def _pull_back(self, output: Array, d_prediction: Array) -> Array:
+        d_output = np.zeros_like(output)
+        d_output[..., ::2] = d_prediction
+        return d_output
 
     def std(self, output: Array) -> Array:
         """The standard deviations."""
@@ -250,6 +270,11 @@ class LogLoss(Loss):
         """Probabilities, (..., n_classes)."""
         odds = np.exp(output - output.max(axis=-1, keepdims=True))
         return odds / odds.sum(axis=-1, keepdims=True)
+
+    def _pull_back(self, output: Array, d_prediction: Array) -> Array:
+        p = self.prediction(output)
+        d_output: Array = p * (d_prediction - (p * d_prediction).sum(axis=-1, keepdims=True))
+        return d_output
 
     def check_targets(self, y: Array) -> None:
         is_class = (y >= 0) & (y < self.n_classes) & (y == np.floor(y))

@@ -108,7 +108,8 @@ def test_grid_search_prints_the_best_parameters_and_the_time(tmp_path):
 
 
 def test_inside_the_gates_shows_that_the_memory_knows_the_month(tmp_path):
-    printed = run_example("inside_the_gates.py", "--output=drawn.png", cwd=tmp_path)
+    arguments = ("--output=drawn.png", "--explanation=explained.png")
+    printed = run_example("inside_the_gates.py", *arguments, cwd=tmp_path)
     (naive,), (seasonal,), (lstm,), (best,) = (
         figures(printed, row)
         for row in (
@@ -121,7 +122,11 @@ def test_inside_the_gates_shows_that_the_memory_knows_the_month(tmp_path):
     assert best < lstm < seasonal < naive
     cell, sales = map(int, re.search(r"right for (\d+)%.*\n.*sales for (\d+)%", printed).groups())
     assert cell > 90 > sales
+    shares = re.findall(r"^ .*(?:months|before) +(\d+)%$", printed, re.M)
+    recent, within_a_year, _ = map(int, shares)
+    assert recent < 40 < within_a_year  # a few months are not enough
     if importlib.util.find_spec("matplotlib"):
-        assert (tmp_path / "drawn.png").read_bytes().startswith(b"\x89PNG")
+        for name in ("drawn.png", "explained.png"):
+            assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     else:
         assert "matplotlib is not installed" in printed

@@ -699,7 +699,7 @@ def _regressor_shapes(operator):
     given, model = operator.inputs[0], operator.raw_operator
     network = read_network(_innermost(model))
     steps = list(given.type.shape[1:2]) if network.architecture.return_sequences else []
-    shape: list[int | None] = [given.get_first_dimension(), *steps, network.n_targets]
+    shape = [given.get_first_dimension(), *steps, network.n_targets]
     if isinstance(network.loss, Quantile) and isinstance(network.loss.quantiles, tuple):
         has_axis = network.n_targets > 1 or bool(network.has_target_axis)
         shape = [*(shape if has_axis else shape[:-1]), len(network.loss.quantiles)]
