@@ -38,7 +38,16 @@ from pylstm import LSTMRegressor, SequenceScaler, forecast, sliding_windows
 from pylstm._files import replacing
 from pylstm.core import Huber
 from pylstm.interop import load_model, save_model
-from pylstm.training import EMA, SWA, Averaging, Checkpoint, CosineDecay, ReduceOnPlateau, Schedule
+from pylstm.training import (
+    EMA,
+    SWA,
+    Averaging,
+    Checkpoint,
+    CosineDecay,
+    ReduceOnPlateau,
+    Schedule,
+    TrainingCallback,
+)
 
 PARAMETERS = {
     "defaults": {},
@@ -161,6 +170,23 @@ def test_without_the_optimizer_a_file_is_small_and_predicts_the_same():
     assert_array_equal(back.predict(X), fitted.predict(X))
     assert back._optimizer.n_steps == 0
     assert back.fit(X, y).n_iter_ == 6
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_callback_saves_the_model_in_the_course_of_its_training(tmp_path, early_stopping):
+    path = tmp_path / "model.safetensors"
+
+    class Save(TrainingCallback):
+        def after_iteration(self, model, epoch, evals_log):
+            if epoch == 3:
+                save_model(model, path)
+
+    options = {"early_stopping": early_stopping, "max_iter": 6}
+    whole = model(callbacks=[Save()], **options).fit(X, y)
+    left = load_model(path)
+    assert left.n_iter_ == 4
+    assert left.loss_ == left.loss_curve_[-1]
+    assert_same_fit(left.set_params(warm_start=True, max_iter=2).fit(X, y), whole)
 
 
 # -- around a network -----------------------------------------------------------------------------

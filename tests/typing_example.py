@@ -9,7 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 from typing_extensions import assert_type
 
 import pylstm
-from pylstm.inspection import LossCurveDisplay, LSTMGateDisplay
+from pylstm.inspection import (
+    AttributionDisplay,
+    Attributions,
+    LossCurveDisplay,
+    LSTMGateDisplay,
+    integrated_gradients,
+)
+from pylstm.interop import load_model, save_model
 from pylstm.training import (
     EMA,
     SWA,
@@ -89,3 +96,19 @@ gates.plot(kind="pie")  # type: ignore[arg-type]
 curve = LossCurveDisplay(loss_curve=[0.5, 0.3])
 assert_type(curve.best_epoch, int | None)
 assert_type(curve.plot(curve.axes_, name="mine"), LossCurveDisplay)
+
+
+# Explanations
+
+attributions = integrated_gradients(pylstm.LSTMRegressor(), np.zeros((2, 5, 1)), baseline=0.5)
+assert_type(attributions, Attributions)
+assert_type(attributions.values, NDArray[np.float64])
+drawn = AttributionDisplay.from_attributions(attributions, sample=-1)
+assert_type(drawn.feature_sums, Floats)
+integrated_gradients(pylstm.LSTMRegressor(), activations, step="last")  # type: ignore[arg-type]
+
+
+# Files
+
+save_model(pylstm.LSTMRegressor(), Path("model.safetensors"), optimizer=False)
+load_model(b"model")  # type: ignore[arg-type]

@@ -74,18 +74,31 @@ def read_network(model: BaseLSTM) -> FittedNetwork:
         classes=getattr(model, "classes_", None),
         has_target_axis=getattr(model, "_has_target_axis", None),
         carries_state=model._carries_state,
-        history=History(
-            n_iter=model.n_iter_,
-            n_samples_seen=model.t_,
-            loss_curve=model.loss_curve_,
-            validation_scores=model.validation_scores_,
-            loss=model.loss_,
-            best_loss=model.best_loss_,
-            best_validation_score=model.best_validation_score_,
-        ),
+        history=_history_of(model),
         optimizer=model._optimizer,
         random_state=model._random_state,
         split_seed=model._split_seed,
+    )
+
+
+def _history_of(model):
+    """The figures of a training; in its course, where a callback asks, those of the epochs so far."""
+    losses, scores = model.loss_curve_, model.validation_scores_
+    is_validated = scores is not None
+    return History(
+        n_iter=model.n_iter_,
+        n_samples_seen=model.t_,
+        loss_curve=losses,
+        validation_scores=scores,
+        loss=getattr(model, "loss_", losses[-1] if losses else math.nan),
+        best_loss=getattr(
+            model, "best_loss_", None if is_validated else min(losses, default=math.inf)
+        ),
+        best_validation_score=getattr(
+            model,
+            "best_validation_score_",
+            max(scores, default=-math.inf) if is_validated else None,
+        ),
     )
 
 

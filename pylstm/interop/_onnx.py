@@ -505,11 +505,8 @@ class _OwnGraph:
 
     def constant(self, array):
         array = np.asarray(array)
-        key = (
-            array.dtype.str,
-            array.shape,
-            array.tobytes() if array.dtype != object else str(array),
-        )
+        content = tuple(array.tolist()) if array.dtype == object else array.tobytes()
+        key = (array.dtype.str, array.shape, content)
         if key not in self._constants:
             name = f"constant_{len(self._constants)}"
             self._constants[key] = self._numpy_helper.from_array(array, name)

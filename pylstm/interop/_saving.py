@@ -77,7 +77,8 @@ def save_model(
 
     Notes
     -----
-    Callbacks are not kept: they are of the program that trains. The file is in the safetensors format
+    Callbacks are not kept: they are of the program that trains. One of them may save the estimator in the
+    course of its training. The file is in the safetensors format
     [1]_: a header in JSON, which ends with a checksum, and the bytes of the arrays.
 
     References
