@@ -96,7 +96,7 @@ LABEL_KINDS = {
     "texts as objects": LABELS.astype(object),
     "a category": pd.Categorical(LABELS),
     "int8": (y > 0).astype(np.int8) - 1,
-    "uint64": np.where(y > 0, 2**64 - 1, 0).astype(np.uint64),
+    "uint64": np.array([0, 2**64 - 1], np.uint64)[(y > 0).astype(int)],
     "float32": np.where(y > 0, 2, -1).astype(np.float32),
     "bool": y > 0,
     "days": np.where(y > 0, np.datetime64("2026-11-01"), np.datetime64("2026-11-02")),

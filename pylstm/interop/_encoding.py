@@ -85,12 +85,8 @@ class Encoder:
 
     def fitted(self, model, place=""):
         """An estimator that must be fitted, at a place such as "regressor_.1."."""
-        cls = type(model)
-        name = cls.__name__
-        if _CLASSES.get(name) is not cls:
-            raise TypeError(_no_form(model))
-        check_is_fitted(model)
         encoded = self.unfitted(model, place)
+        check_is_fitted(model)
         if isinstance(model, BaseLSTM):
             encoded["fitted"] = self._network(model, place)
         elif isinstance(model, StandardScaler):
