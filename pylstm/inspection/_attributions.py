@@ -39,9 +39,10 @@ _SCALERS = (SequenceScaler, StandardScaler, MinMaxScaler, MaxAbsScaler, RobustSc
 class Attributions:
     """What each input contributes to predictions, in the shape of a `shap.Explanation`.
 
-    The values of a sample add up to the difference between its prediction and the base value.
+    The values of a sample add up to the difference between its prediction and the base value. All
+    parameters are stored as attributes.
 
-    Attributes
+    Parameters
     ----------
     values : ndarray of shape (n_samples, n_timesteps, n_features) or \
             (n_samples, n_timesteps, n_features, n_outputs)
@@ -58,13 +59,26 @@ class Attributions:
         The inputs, as they were given; as the network reads them if a transformer before it does more
         than scale.
 
-    output_names : list of str or None
+    output_names : list of str or None, default=None
         What the outputs are called: the classes.
 
     See Also
     --------
     integrated_gradients, expected_gradients : Compute them.
     AttributionDisplay : Draws them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pylstm.inspection import Attributions
+    >>> attributions = Attributions(
+    ...     values=np.array([[[0.5], [1.0]]]),
+    ...     base_values=np.array([3.0]),
+    ...     predictions=np.array([4.5]),
+    ...     data=np.ones((1, 2, 1)),
+    ... )
+    >>> attributions.base_values + attributions.values.sum(axis=(1, 2))
+    array([4.5])
     """
 
     values: NDArray[np.float64]

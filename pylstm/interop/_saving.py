@@ -118,7 +118,7 @@ def save_model(
 
 
 def load_model(path: str | os.PathLike[str] | IO[bytes]) -> Any:
-    """Load a model that :func:`save_model` has written.
+    """Load a model from a file that `save_model` has written.
 
     The file is checked before anything is made of it, and holds no code that could run: a file of
     unknown origin can do no more than predict badly.
