@@ -1,5 +1,5 @@
 """Types of the compiled kernels (and of `_core_avx2`, `_core_avx512`). The arrays of one call share a
-dtype, float32 or float64. See `core.py` for the checked API."""
+dtype, float32 or float64, but for X, which has either. See `core.py` for the checked API."""
 
 from typing import TypeAlias, final
 
@@ -14,6 +14,7 @@ from ._options import (
     Objective,
     OptimizerState,
     Samples,
+    Scaling,
     Solver,
     Visits,
 )
@@ -31,6 +32,7 @@ def set_work_per_thread(operations: float) -> float: ...
 def forward(
     params: _Real,
     X: _Real,
+    scaling: Scaling | None,
     dimensions: Dimensions,
     order: _Indices | None,
     lengths: _Indices | None,
@@ -44,6 +46,7 @@ def forward(
 def backward(
     params: _Real,
     X: _Real,
+    scaling: Scaling | None,
     dimensions: Dimensions,
     lengths: _Indices | None,
     states: _States,
@@ -53,6 +56,15 @@ def backward(
     d_params: _Real,
     d_X: _Real,
     d_states: tuple[_Real, _Real],
+    n_threads: int,
+) -> None: ...
+
+def window_statistics(
+    X: _Real,
+    lengths: _Indices | None,
+    kind: int,
+    center: NDArray[np.float64],
+    scale: NDArray[np.float64],
     n_threads: int,
 ) -> None: ...
 

@@ -36,7 +36,7 @@ from cython.parallel cimport prange, threadid
 from libc.math cimport NAN, exp, fabs, isfinite, isnan, log, log1p, sqrt
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset
 
 import numpy as np
 
@@ -51,6 +51,7 @@ include "kernels/forward.pxi"
 include "kernels/backward.pxi"
 include "kernels/losses.pxi"
 include "kernels/updates.pxi"
+include "kernels/scaling.pxi"
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -109,6 +110,13 @@ def set_work_per_thread(double operations):
     return before
 
 
+cdef int affordable_threads(double operations, int n_threads) noexcept:
+    """The threads, of n_threads, that there is work for."""
+    if operations < work_per_thread * n_threads:
+        return max(1, <int> (operations / work_per_thread))
+    return n_threads
+
+
 cdef int threads_for(
     const Net* net, Py_ssize_t n_samples, int n_passes, Py_ssize_t n_tasks, int n_threads,
 ) noexcept:
@@ -118,9 +126,7 @@ cdef int threads_for(
     for index in range(net.n_cells):
         operations += (net.cells[index].n_in + net.H) * 8. * net.H
     operations *= <double> n_samples * net.T * n_passes
-    if operations < work_per_thread * n_threads:
-        n_threads = max(1, <int> (operations / work_per_thread))
-    return safe_thread_count(min(n_threads, n_tasks))
+    return safe_thread_count(min(affordable_threads(operations, n_threads), n_tasks))
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -302,7 +308,7 @@ cdef Results results_of(
 
 
 def forward(
-    const real[::1] params, const real[:, :, :] X, dimensions, const int64_t[::1] order,
+    const real[::1] params, X, scaling, dimensions, const int64_t[::1] order,
     const int64_t[::1] lengths, tuple states, real[:, :, ::1] output, real[:, :, ::1] hidden,
     tuple final_states, real[:, :, :, :, ::1] traces, int n_threads,
 ):
@@ -318,7 +324,7 @@ def forward(
     cdef Room room = ALL_STEPS if hidden is not None or traces is not None else LATEST_STEP
     cdef Plan plan = plan_of(dimensions, X.shape[1], sizeof(real), room,
                              ragged=lengths is not None, dropout=None)
-    cdef Batch batch = batch_of[real](X, order, lengths, h0, c0)
+    cdef Batch batch = batch_of[real](X, scaling, order, lengths, h0, c0)
     cdef Call call
     open_call(&call, plan, &batch, batch.n, n_threads)
     call.results = results_of[real](output, hidden, h_n, c_n, traces)
@@ -329,10 +335,9 @@ def forward(
 
 
 cdef inline bint is_missing(
-    const Batch* batch, Py_ssize_t sample, Py_ssize_t t, Py_ssize_t feature, const real* of_type,
+    const Batch* batch, Py_ssize_t sample, Py_ssize_t t, Py_ssize_t feature,
 ) noexcept nogil:
-    return isnan((<const real*> (batch.X + sample * batch.sample_stride + t * batch.time_stride
-                                 + feature * batch.feature_stride))[0])
+    return isnan(value_at(batch, inputs_at(batch, sample, t) + feature * batch.feature_stride))
 
 
 cdef void export_input_gradients(
@@ -342,6 +347,7 @@ cdef void export_input_gradients(
     cdef Py_ssize_t F = net.n_features, s, t, feature
     cdef real* target
     cdef real carried
+    cdef const double* factor
     for s in range(block.n):
         target = d_X + block.sample[s] * net.T * F
         memset(target, 0, net.T * F * sizeof(real))
@@ -354,9 +360,14 @@ cdef void export_input_gradients(
                 for t in range(block.length[s] - 1, -1, -1):
                     carried += target[t * F + feature]
                     target[t * F + feature] = 0
-                    if not is_missing(batch, block.sample[s], t, feature, target):
+                    if not is_missing(batch, block.sample[s], t, feature):
                         target[t * F + feature] = carried
                         carried = 0
+        if batch.factor != NULL:
+            factor = batch.factor + block.sample[s] * batch.scaling_stride
+            for t in range(block.length[s]):
+                for feature in range(F):
+                    target[t * F + feature] *= <real> factor[feature]
 
 
 cdef void load_gradients(
@@ -400,9 +411,9 @@ cdef void backward_task(Call* call, Py_ssize_t number, real* arena) noexcept nog
 
 
 def backward(
-    const real[::1] params, const real[:, :, :] X, dimensions, const int64_t[::1] lengths,
-    tuple states, const real[:, :, ::1] d_output, const real[:, :, ::1] d_hidden,
-    tuple d_final_states, real[::1] d_params, real[:, :, ::1] d_X, tuple d_states, int n_threads,
+    const real[::1] params, X, scaling, dimensions, const int64_t[::1] lengths, tuple states,
+    const real[:, :, ::1] d_output, const real[:, :, ::1] d_hidden, tuple d_final_states,
+    real[::1] d_params, real[:, :, ::1] d_X, tuple d_states, int n_threads,
 ):
     """Fill d_params, d_X and both of d_states from the gradients of output, hidden and final states.
 
@@ -414,7 +425,7 @@ def backward(
     cdef real[:, :, ::1] d_h0 = d_states[0], d_c0 = d_states[1]
     cdef Plan plan = plan_of(dimensions, X.shape[1], sizeof(real), ALL_GRADIENTS,
                              ragged=lengths is not None, dropout=None)
-    cdef Batch batch = batch_of[real](X, None, lengths, h0, c0)
+    cdef Batch batch = batch_of[real](X, scaling, None, lengths, h0, c0)
     cdef Call call
     open_call(&call, plan, &batch, batch.n, n_threads)
     call.gradients.d_output = &d_output[0, 0, 0]
@@ -429,6 +440,21 @@ def backward(
         run_tasks(backward_task[real], &call, <real*> call.arenas)
         collect_gradient(&plan.net, <const real*> call.slots, call.n_slots, &d_params[0])
     raise_interrupt(&call)
+
+
+def window_statistics(
+    X, const int64_t[::1] lengths, int kind, double[:, ::1] center, double[:, ::1] scale, int n_threads,
+):
+    """Fill center and scale (n, F), of each window and feature of X; lengths (n,), or None for T."""
+    cdef Batch batch = batch_of[double](X, None, None, lengths, None, None)
+    cdef Py_ssize_t T = X.shape[1], F = center.shape[1], sample, feature, length
+    n_threads = safe_thread_count(affordable_threads(8. * batch.n * T * F, n_threads))
+    for sample in prange(batch.n, num_threads=n_threads, nogil=True):
+        length = batch.lengths[sample] if batch.lengths != NULL else T
+        for feature in range(F):
+            scale_feature(&batch, <WindowScaling> kind,
+                          inputs_at(&batch, sample, 0) + feature * batch.feature_stride, length,
+                          &center[sample, feature], &scale[sample, feature])
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -448,18 +474,25 @@ cdef class StreamHandle:
 cdef void advance(
     const Net* net, const real* packed, const real* x, bint begun, real* y, real* arena,
 ) noexcept nogil:
-    """x (n_features,) to y (K,); the states stay in the arena, in step 0's places."""
+    """x (n_features,) to y (K,); the states stay in the arena, in step 0's places.
+
+    So do the last steps' inputs for the highway, where the head reads them.
+    """
     cdef const Cell* cell
     cdef const real* inputs = x
     cdef real* own
-    cdef Py_ssize_t index
+    cdef real* recent = arena + net.top + net.H
+    cdef Py_ssize_t index, n_in = net.cells[0].n_in
     for index in range(net.n_cells):
         cell = &net.cells[index]
         own = xh_at(net, cell, 0, arena) + cell.in_pad - cell.n_in
         if index == 0 and net.mask_missing:
-            fill_missing(net.n_features, <const char*> x, sizeof(real), own if begun else NULL, own)
+            fill_missing(net.n_features, x, own if begun else NULL, own)
         else:
             memcpy(own, inputs, cell.n_in * sizeof(real))
+        if index == 0 and net.highway > 0:
+            memmove(recent, recent + n_in, (net.highway - 1) * n_in * sizeof(real))
+            memcpy(recent + (net.highway - 1) * n_in, own, n_in * sizeof(real))
         forward_step(net, cell, packed, 0, 1, arena)
         inputs = h_at(net, cell, 1, arena)
     memcpy(arena + net.top, inputs, net.H * sizeof(real))
@@ -487,13 +520,15 @@ def stream_step(StreamHandle handle, const real[::1] x, real[::1] y):
 
 
 def stream_states(StreamHandle handle, real[:, ::1] h, real[:, ::1] c, bint put):
-    """Copy the states (num_layers, H) in, if `put`, or out; `put` forgets the values observed last."""
+    """Copy the states (num_layers, H) in, if `put`, or out; `put` forgets the inputs before."""
     cdef const Net* net = &handle.plan.net
     cdef real* arena = <real*> handle.plan.arenas
     cdef Py_ssize_t index, j
     cdef real* own_h
     cdef real* own_c
-    handle.begun = handle.begun and not put
+    if put:
+        handle.begun = False
+        memset(arena + net.top, 0, net.R_pad * sizeof(real))
     for index in range(net.n_cells):
         own_h = h_at(net, &net.cells[index], 0, arena)
         own_c = c_at(net, &net.cells[index], 0, arena)
@@ -555,14 +590,13 @@ def loss_and_gradient(
 
     `dimensions`, `samples`, `objective` and `dropout` are those of `_options`; `dropout` may be None.
     """
-    cdef const real[:, :, :] X
     cdef const int64_t[::1] lengths
     cdef const real[:, :, ::1] y
     cdef const real[::1] weight
-    X, lengths, y, weight = fields_of(samples)
+    X, scaling, lengths, y, weight = fields_of(samples)
     cdef Plan plan = plan_of(dimensions, X.shape[1], sizeof(real), ALL_GRADIENTS,
                              ragged=lengths is not None, dropout=dropout)
-    cdef Batch batch = batch_of[real](X, None, lengths, None, None)
+    cdef Batch batch = batch_of[real](X, scaling, None, lengths, None, None)
     cdef Targets targets = targets_of[real](y, weight, objective)
     cdef Call call
     cdef double value
@@ -588,7 +622,6 @@ def train(
     batch whose loss or gradient is not finite ends the pass before its update, and the loss returned is
     nan.
     """
-    cdef const real[:, :, :] X
     cdef const int64_t[::1] lengths, order, numbers
     cdef const real[:, :, ::1] y
     cdef const real[::1] weight
@@ -598,7 +631,7 @@ def train(
     cdef int64_t[::1] n_steps
     cdef real[::1] averaged = None
     cdef double decay = 0
-    X, lengths, y, weight = fields_of(samples)
+    X, scaling, lengths, y, weight = fields_of(samples)
     order, numbers, batch_size, states = fields_of(visits)
     moments, n_steps = fields_of(state)
     if average is not None:
@@ -608,7 +641,7 @@ def train(
     cdef const Net* net = &plan.net
     cdef Clipping limits = clipping_of(clipping)
     cdef Solver settings = solver_of(solver)
-    cdef Batch batch = batch_of[real](X, order, lengths, None, None)
+    cdef Batch batch = batch_of[real](X, scaling, order, lengths, None, None)
     cdef Targets targets = targets_of[real](y, weight, objective)
     cdef Py_ssize_t n_visits = order.shape[0], n_batches = 0
     cdef double mean_weight = weight_of(&batch, <const real*> targets.weight) / n_visits

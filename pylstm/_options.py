@@ -21,6 +21,7 @@ class Dimensions(NamedTuple):
     directions: int
     return_sequences: bool
     mask_missing: bool
+    highway: int
 
 
 class Objective(NamedTuple):
@@ -58,10 +59,22 @@ class Solver(NamedTuple):
     weight_decay: float = 0.0
 
 
-class Samples(NamedTuple):
-    """What is learned from. Lengths and weights may be None: all steps, weights of one."""
+WINDOW_SCALINGS = {"last": 0, "mean": 1, "standard": 2}
+"""The kernels' numbers of what a window may be scaled by."""
 
-    X: np.ndarray  # (n_samples, T, F), by any strides
+
+class Scaling(NamedTuple):
+    """The network reads (X - center) * factor; one row for all samples, or one for each."""
+
+    center: NDArray[np.float64]  # (1 or n_samples, F)
+    factor: NDArray[np.float64]  # (1 or n_samples, F)
+
+
+class Samples(NamedTuple):
+    """What is learned from. Without scaling, lengths and weights: X as it is, all steps, weights of one."""
+
+    X: np.ndarray  # (n_samples, T, F), float32 or float64, by any strides
+    scaling: Scaling | None
     lengths: NDArray[np.int64] | None  # (n_samples,)
     y: np.ndarray  # (n_samples, S, n_targets), S applications of the head
     weight: np.ndarray | None  # (n_samples,)

@@ -17,7 +17,8 @@ name       shape               meaning
 
 (followed by ``W{l}_reverse``, ``U{l}_reverse``, ``b{l}_reverse`` if the network is bidirectional)
 and then the final linear layer, ``V`` (D * H, K) and ``d`` (K,), with H = hidden_size, K =
-n_outputs and D the number of directions. The 4H columns belong to the input gate, the forget gate,
+n_outputs and D the number of directions. (A `highway` adds rows to ``V``: for each of the last time
+steps, in their order, one for each input.) The 4H columns belong to the input gate, the forget gate,
 the candidate and the output gate, in this order. The equations stand in `pylstm/_core.pyx`, the
 sources beside them.
 
@@ -26,7 +27,8 @@ on; what lies behind them in `X` is padding, which is never looked at.
 
 Arrays of dtype float32 or float64 are used as they are, other dtypes are converted; the parameters'
 dtype decides in which precision a call is computed. `X` may have any strides (a sliding-window
-view, for example): it is read where it lies. Results do not depend on the number of threads, bit
+view, for example) and either dtype: it is read where it lies, and scaled on the way if `scaling`
+says so. Results do not depend on the number of threads, bit
 for bit, and a sample's output does not depend on the batch it is in.
 """
 
@@ -63,8 +65,8 @@ from ._losses import (
     SquaredError,
 )
 from ._optimizers import SGD, Adam, AdamW, RMSprop, _Optimizer
-from ._options import Dimensions
-from ._typing import Array, ArrayLike, DTypeLike, Floats, RandomState
+from ._options import WINDOW_SCALINGS, Dimensions, Scaling
+from ._typing import Array, ArrayLike, DTypeLike, Floats, NDArray, RandomState
 
 __all__ = [
     "SGD",
@@ -95,6 +97,7 @@ __all__ = [
     "predict",
     "train",
     "unpack_parameters",
+    "window_statistics",
 ]
 
 
@@ -122,13 +125,17 @@ class Architecture:
         Whether `X` may be NaN where a value is missing. The network then reads the value observed
         last (0 before the first), and, as n_features further inputs, which values are missing
         (Lipton et al. 2016; Che et al. 2018).
+    highway : int, default=0
+        Time steps, the last ones of each sequence, whose inputs the linear layer reads too, beside the
+        final hidden states: an autoregression in parallel to the network (Lai et al. 2018). Needs
+        `return_sequences=False`.
 
     Raises
     ------
     TypeError
         If a dimension is no integer, or an option no bool.
     ValueError
-        If a dimension is less than 1.
+        If a dimension is less than 1, or a highway is to lead to every time step.
 
     Examples
     --------
@@ -144,6 +151,7 @@ class Architecture:
     bidirectional: bool = False
     return_sequences: bool = False
     mask_missing: bool = False
+    highway: int = 0
 
     def __post_init__(self) -> None:
         for name in ("n_features", "hidden_size", "num_layers", "n_outputs"):
@@ -151,6 +159,13 @@ class Architecture:
             require(name, value, Integral, "an integer of at least 1", lambda v: v >= 1)
         for name in ("bidirectional", "return_sequences", "mask_missing"):
             require(name, getattr(self, name), bool, "True or False")
+        wanted = "an integer, not negative"
+        require("highway", self.highway, Integral, wanted, lambda v: v >= 0)
+        if self.highway and self.return_sequences:
+            raise ValueError(
+                "highway leads from the end of a sequence to its only output: use "
+                "return_sequences=False, or highway=0."
+            )
 
     @property
     def num_directions(self) -> int:
@@ -163,7 +178,13 @@ class Architecture:
         return Dimensions(
             int(self.n_features), int(self.hidden_size), int(self.num_layers), int(self.n_outputs),
             self.num_directions, bool(self.return_sequences), bool(self.mask_missing),
+            int(self.highway),
         )  # fmt: skip
+
+    @property
+    def _n_inputs(self):
+        """What the first layer reads at each time step."""
+        return self.n_features * (1 + self.mask_missing)
 
     def _states_shape(self, n_samples):
         return (self.num_layers * self.num_directions, n_samples, self.hidden_size)
@@ -231,12 +252,12 @@ def parameter_shapes(arch: Architecture) -> dict[str, tuple[int, ...]]:
     H, D = arch.hidden_size, arch.num_directions
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in range(arch.num_layers):
-        n_in = arch.n_features * (1 + arch.mask_missing) if layer == 0 else D * H
+        n_in = arch._n_inputs if layer == 0 else D * H
         for suffix in ("", "_reverse")[:D]:
             shapes[f"W{layer}{suffix}"] = (n_in, 4 * H)
             shapes[f"U{layer}{suffix}"] = (H, 4 * H)
             shapes[f"b{layer}{suffix}"] = (4 * H,)
-    shapes["V"] = (D * H, arch.n_outputs)
+    shapes["V"] = (D * H + arch.highway * arch._n_inputs, arch.n_outputs)
     shapes["d"] = (arch.n_outputs,)
     return shapes
 
@@ -348,13 +369,18 @@ def pack_parameters(
 
 
 def init_parameters(
-    arch: Architecture, *, dtype: DTypeLike = np.float32, random_state: RandomState = None
+    arch: Architecture,
+    *,
+    dtype: DTypeLike = np.float32,
+    random_state: RandomState = None,
+    forget_bias: float | Literal["chrono"] = 1.0,
+    n_timesteps: int | None = None,
 ) -> Floats:
     """Parameters to start training from.
 
     Input and output weights are Glorot-uniform (Glorot & Bengio 2010; each gate counted as a layer
     of its own), the recurrent weights of each gate orthogonal (Saxe et al. 2014), biases 0 but for
-    the forget gates' 1 (Gers et al. 2000; Jozefowicz et al. 2015).
+    the forget gates' (Gers et al. 2000; Jozefowicz et al. 2015). A highway starts at 0.
 
     Parameters
     ----------
@@ -364,10 +390,21 @@ def init_parameters(
         The vector's dtype.
     random_state : int, RandomState instance or None, default=None
         Source of the random numbers.
+    forget_bias : float or "chrono", default=1.0
+        Where the forget gates' biases start. "chrono" (Tallec & Ollivier 2018): each at the logarithm
+        of a time between 1 and `n_timesteps` - 1, drawn uniformly, and the input gate's at its
+        negative: memories of that many time steps, from the beginning.
+    n_timesteps : int, default=None
+        Time steps that "chrono" reckons with.
 
     Returns
     -------
     params : ndarray of shape (n_params,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `dtype` or `forget_bias` is none of these, or "chrono" is not told the time steps.
 
     Examples
     --------
@@ -380,6 +417,14 @@ def init_parameters(
 
     rng = check_random_state(random_state)
     H = arch.hidden_size
+    longest_memory = None
+    if isinstance(forget_bias, str) and forget_bias == "chrono":
+        wanted = 'with forget_bias="chrono" an integer of at least 1'
+        n_timesteps = require("n_timesteps", n_timesteps, Integral, wanted, lambda v: v >= 1)
+        longest_memory = max(n_timesteps - 1, 1)
+    else:
+        wanted = 'a finite number or "chrono"'
+        forget_bias = require("forget_bias", forget_bias, Real, wanted, np.isfinite)
     params = np.zeros(n_parameters(arch), dtype=float_dtype(dtype))
     for name, array in unpack_parameters(params, arch).items():
         if name[0] == "W":
@@ -387,11 +432,14 @@ def init_parameters(
         elif name[0] == "U":
             for gate in range(4):
                 array[:, gate * H : (gate + 1) * H] = _orthogonal(rng, H)
+        elif name[0] == "b" and longest_memory is not None:
+            array[H : 2 * H] = np.log(rng.uniform(1, longest_memory, size=H))
+            array[:H] = -array[H : 2 * H]
         elif name[0] == "b":
-            array[H : 2 * H] = 1
+            array[H : 2 * H] = forget_bias
         elif name == "V":
-            n_in, n_out = array.shape
-            array[...] = _glorot_uniform(rng, n_in, n_out, array.shape)
+            hidden = array[: arch.num_directions * H]  # the other rows are a highway's
+            hidden[...] = _glorot_uniform(rng, *hidden.shape, hidden.shape)
     return params
 
 
@@ -410,6 +458,58 @@ def _orthogonal(rng, n):
 # The network
 
 
+def window_statistics(
+    X: ArrayLike,
+    kind: Literal["last", "mean", "standard"],
+    *,
+    lengths: ArrayLike | None = None,
+    n_threads: int | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Center and scale of each window and feature, to read the windows by, each at its own level.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_timesteps, n_features)
+        The windows. NaN stands for a missing value, which does not count.
+    kind : {"last", "mean", "standard"}
+        - "last": center is the last value, scale 1;
+        - "mean": center is 0, scale the mean absolute value (Salinas et al. 2020);
+        - "standard": center is the mean, scale the standard deviation, at least 0.001 times the mean
+          absolute value.
+
+        A scale that would be 0 is 1, and a center of nothing is 0.
+    lengths : array-like of int of shape (n_samples,), default=None
+        Time steps of each sample; None means n_timesteps.
+    n_threads : int or None, default=None
+        Threads to use, as `n_jobs` in `effective_n_threads`.
+
+    Returns
+    -------
+    center, scale : ndarray of float64 of shape (n_samples, n_features)
+        With `scaling=(center, 1 / scale)` the other functions read ``(X - center) / scale``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pylstm.core import window_statistics
+    >>> center, scale = window_statistics(np.array([[[1.0], [3.0]], [[50.0], [70.0]]]), "standard")
+    >>> center[:, 0], scale[:, 0]
+    (array([ 2., 60.]), array([ 1., 10.]))
+    """
+    if kind not in WINDOW_SCALINGS:
+        raise ValueError(f"kind must be one of {list(WINDOW_SCALINGS)}, got {kind!r}.")
+    sequences = _check_sequences(X, np.float64)
+    n_steps = check_lengths(lengths, sequences)
+    return _unchecked.window_statistics(
+        sequences, kind, lengths=n_steps, n_threads=effective_n_threads(n_threads)
+    )
+
+
 def forward(
     params: ArrayLike,
     X: ArrayLike,
@@ -418,6 +518,7 @@ def forward(
     lengths: ArrayLike | None = None,
     h0: ArrayLike | None = None,
     c0: ArrayLike | None = None,
+    scaling: tuple[ArrayLike, ArrayLike] | None = None,
     n_threads: int | None = None,
 ) -> Forward:
     """Run the network and return all its hidden states.
@@ -435,6 +536,9 @@ def forward(
     h0, c0 : array-like of shape (num_layers * num_directions, n_samples, hidden_size), default=None
         Hidden and cell states before the first step; None means zeros. A layer's two directions
         come one after the other.
+    scaling : tuple of two array-likes (center, factor), default=None
+        The network reads ``(X - center) * factor``, computed in double precision. Each of shape
+        (n_features,), or (n_samples, n_features) for each sample its own; see `window_statistics`.
     n_threads : int or None, default=None
         Threads to use, as `n_jobs` in `effective_n_threads`.
 
@@ -465,7 +569,9 @@ def forward(
     >>> result.output.shape, result.hidden.shape, result.h_n.shape
     ((5, 1), (5, 7, 4), (1, 5, 4))
     """
-    vector, sequences, options = _check_network_call(params, X, arch, lengths, h0, c0, n_threads)
+    vector, sequences, options = _check_network_call(
+        params, X, arch, lengths, h0, c0, scaling, n_threads
+    )
     n, T, _ = sequences.shape
     hidden = np.empty((n, T, arch.num_directions * arch.hidden_size), vector.dtype)
     h_n, c_n = (np.empty(arch._states_shape(n), vector.dtype) for _ in range(2))
@@ -482,6 +588,7 @@ def predict(
     lengths: ArrayLike | None = None,
     h0: ArrayLike | None = None,
     c0: ArrayLike | None = None,
+    scaling: tuple[ArrayLike, ArrayLike] | None = None,
     return_states: Literal[False] = False,
     n_threads: int | None = None,
 ) -> Floats: ...
@@ -494,6 +601,7 @@ def predict(
     lengths: ArrayLike | None = None,
     h0: ArrayLike | None = None,
     c0: ArrayLike | None = None,
+    scaling: tuple[ArrayLike, ArrayLike] | None = None,
     return_states: Literal[True],
     n_threads: int | None = None,
 ) -> tuple[Floats, Floats, Floats]: ...
@@ -505,6 +613,7 @@ def predict(
     lengths: ArrayLike | None = None,
     h0: ArrayLike | None = None,
     c0: ArrayLike | None = None,
+    scaling: tuple[ArrayLike, ArrayLike] | None = None,
     return_states: bool = False,
     n_threads: int | None = None,
 ) -> Floats | tuple[Floats, Floats, Floats]:
@@ -514,7 +623,7 @@ def predict(
 
     Parameters
     ----------
-    params, X, arch, lengths, h0, c0, n_threads
+    params, X, arch, lengths, h0, c0, scaling, n_threads
         As for `forward`.
     return_states : bool, default=False
         Whether to return the final states as well.
@@ -534,7 +643,9 @@ def predict(
     >>> predict(init_parameters(arch, random_state=0), np.ones((5, 7, 3)), arch).shape
     (5, 2)
     """
-    vector, sequences, options = _check_network_call(params, X, arch, lengths, h0, c0, n_threads)
+    vector, sequences, options = _check_network_call(
+        params, X, arch, lengths, h0, c0, scaling, n_threads
+    )
     return _unchecked.predict(vector, sequences, arch, *options, return_states=return_states)
 
 
@@ -546,13 +657,14 @@ def gate_activations(
     lengths: ArrayLike | None = None,
     h0: ArrayLike | None = None,
     c0: ArrayLike | None = None,
+    scaling: tuple[ArrayLike, ArrayLike] | None = None,
     n_threads: int | None = None,
 ) -> GateActivations:
     """What each gate of each layer does at each time step.
 
     Parameters
     ----------
-    params, X, arch, lengths, h0, c0, n_threads
+    params, X, arch, lengths, h0, c0, scaling, n_threads
         As for `forward`.
 
     Returns
@@ -571,7 +683,9 @@ def gate_activations(
     >>> gates.forget.shape
     (2, 5, 7, 4)
     """
-    vector, sequences, options = _check_network_call(params, X, arch, lengths, h0, c0, n_threads)
+    vector, sequences, options = _check_network_call(
+        params, X, arch, lengths, h0, c0, scaling, n_threads
+    )
     return GateActivations(*_unchecked.gate_activations(vector, sequences, arch, *options))
 
 
@@ -587,6 +701,7 @@ def backward(
     lengths: ArrayLike | None = None,
     h0: ArrayLike | None = None,
     c0: ArrayLike | None = None,
+    scaling: tuple[ArrayLike, ArrayLike] | None = None,
     n_threads: int | None = None,
 ) -> Backward:
     """Backpropagation through time: the vector-Jacobian product of `forward`.
@@ -595,7 +710,7 @@ def backward(
 
     Parameters
     ----------
-    params, X, arch, lengths, h0, c0, n_threads
+    params, X, arch, lengths, h0, c0, scaling, n_threads
         As for `forward`.
     d_output : array-like shaped as `forward`'s output, default=None
         Gradient of some scalar with respect to the output; None means zeros, here and below.
@@ -612,7 +727,7 @@ def backward(
 
         - d_params (n_params,), summed over samples;
         - d_X (n_samples, n_timesteps, n_features); with `mask_missing` that of an observed value
-          includes the steps it was carried on to;
+          includes the steps it was carried on to; `scaling` counts as constant;
         - d_h0, d_c0, shaped as h0.
 
     Raises
@@ -630,7 +745,9 @@ def backward(
     >>> float(gradients.d_params[-1])  # of the output's bias: one for each sample
     5.0
     """
-    vector, sequences, options = _check_network_call(params, X, arch, lengths, h0, c0, n_threads)
+    vector, sequences, options = _check_network_call(
+        params, X, arch, lengths, h0, c0, scaling, n_threads
+    )
     n, T, _ = sequences.shape
     dtype = vector.dtype
     states_shape = arch._states_shape(n)
@@ -766,6 +883,7 @@ def loss_and_gradient(
     loss: Loss = SquaredError(),  # noqa: B008 (immutable)
     sample_weight: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
+    scaling: tuple[ArrayLike, ArrayLike] | None = None,
     alpha: float = 0.0,
     dropout: float = 0.0,
     recurrent_dropout: float = 0.0,
@@ -780,7 +898,7 @@ def loss_and_gradient(
 
     Parameters
     ----------
-    params, X, arch, lengths, n_threads
+    params, X, arch, lengths, scaling, n_threads
         As for `forward`.
     y : array-like of shape (n_samples, n_targets)
         The targets; (n_samples, n_timesteps, n_targets) with `return_sequences`. The classes' numbers
@@ -822,7 +940,7 @@ def loss_and_gradient(
     >>> loss > 0, gradient.shape
     (True, (133,))
     """
-    vector, sequences, n_steps = _check_call(params, X, arch, lengths)
+    vector, sequences, n_steps, scaling = _check_call(params, X, arch, lengths, scaling)
     targets, weight = _check_targets(y, sample_weight, sequences, arch, loss, n_steps, vector.dtype)
     if len(sequences) == 0:
         raise ValueError("The loss of no samples is not defined; X has 0 samples.")
@@ -836,6 +954,7 @@ def loss_and_gradient(
         loss=loss,
         sample_weight=weight,
         lengths=n_steps,
+        scaling=scaling,
         n_threads=effective_n_threads(n_threads),
         **_check_objective(alpha, dropout, recurrent_dropout, seed),
     )
@@ -853,6 +972,7 @@ def train(
     loss: Loss = SquaredError(),  # noqa: B008 (immutable)
     sample_weight: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
+    scaling: tuple[ArrayLike, ArrayLike] | None = None,
     alpha: float = 0.0,
     max_grad_norm: float | None = None,
     max_grad_value: float | None = None,
@@ -874,8 +994,8 @@ def train(
     ----------
     params : ndarray of shape (n_params,), float32 or float64, C-contiguous and writable
         The flat parameter vector; changed in place.
-    X, arch, lengths, n_threads
-        As for `forward`. X is not copied if its dtype is that of `params`.
+    X, arch, lengths, scaling, n_threads
+        As for `forward`. X is not copied if its dtype is float32 or float64.
     y, loss
         As for `loss_and_gradient`.
     optimizer : Adam, AdamW, RMSprop or SGD
@@ -940,7 +1060,7 @@ def train(
     check_in_place("params", params)
     if params.dtype not in FLOATS:
         raise ValueError(f"params must be float32 or float64, got {params.dtype}.")
-    params, sequences, n_steps = _check_call(params, X, arch, lengths)
+    params, sequences, n_steps, scaling = _check_call(params, X, arch, lengths, scaling)
     targets, weight = _check_targets(y, sample_weight, sequences, arch, loss, n_steps, params.dtype)
     visits = _check_order(order, sequences)
     batch_size = require(
@@ -975,6 +1095,7 @@ def train(
         loss=loss,
         sample_weight=weight,
         lengths=n_steps,
+        scaling=scaling,
         max_grad_norm=max_grad_norm,
         max_grad_value=max_grad_value,
         stateful=stateful,
@@ -997,9 +1118,8 @@ def _check_params(params, arch):
     return params
 
 
-def _check_call(params, X, arch, lengths):
-    """The arrays of a call, in one dtype: params contiguous, X with whatever strides it has."""
-    params = _check_params(params, arch)
+def _check_sequences(X, dtype):
+    """X with whatever strides it has, float32 or float64; of `dtype` if it is neither."""
     X = np.asarray(X)
     check_real("X", X)
     if X.ndim != 3:
@@ -1007,23 +1127,45 @@ def _check_call(params, X, arch, lengths):
             "X must have three dimensions, (n_samples, n_timesteps, n_features), "
             f"got an array of shape {X.shape}."
         )
-    if X.shape[2] != arch.n_features:
-        raise ValueError(f"X has {X.shape[2]} features, the architecture {arch.n_features}.")
     if X.shape[1] == 0:
         raise ValueError(f"X must have at least one time step, got shape {X.shape}.")
-    if X.dtype != params.dtype or not X.flags.aligned:
-        X = X.astype(params.dtype)
-    return params, X, check_lengths(lengths, X)
+    if X.dtype in FLOATS and X.flags.aligned:
+        return X
+    return X.astype(X.dtype if X.dtype in FLOATS else dtype)
 
 
-def _check_network_call(params, X, arch, lengths, h0, c0, n_threads):
-    """The arrays of a call, and lengths, h0, c0 and n_threads as `_unchecked` takes them."""
-    params, X, lengths = _check_call(params, X, arch, lengths)
+def _check_call(params, X, arch, lengths, scaling):
+    """The arrays of a call: params contiguous, X with whatever strides it has, each of a float dtype."""
+    params = _check_params(params, arch)
+    X = _check_sequences(X, params.dtype)
+    if X.shape[2] != arch.n_features:
+        raise ValueError(f"X has {X.shape[2]} features, the architecture {arch.n_features}.")
+    if scaling is not None:
+        scaling = _check_scaling(scaling, X)
+    return params, X, check_lengths(lengths, X), scaling
+
+
+def _check_scaling(scaling, X):
+    """Center and factor, in two dimensions, as the kernels take them."""
+    center, factor = (np.asarray(array) for array in scaling)
+    n_samples, _, n_features = X.shape
+    shape = (n_features,) if center.ndim == 1 else (n_samples, n_features)
+    return Scaling(
+        *(
+            np.atleast_2d(dense(name, array, shape, np.float64))
+            for name, array in (("center", center), ("factor", factor))
+        )
+    )
+
+
+def _check_network_call(params, X, arch, lengths, h0, c0, scaling, n_threads):
+    """The arrays of a call, and the options that `_unchecked` takes."""
+    params, X, lengths, scaling = _check_call(params, X, arch, lengths, scaling)
     if h0 is not None or c0 is not None:
         shape = arch._states_shape(len(X))
         h0, c0 = check_states(("h0", h0), ("c0", c0), shape, params.dtype)
     n_threads = effective_n_threads(n_threads)
-    return params, X, (lengths, h0, c0, n_threads)
+    return params, X, (lengths, h0, c0, scaling, n_threads)
 
 
 def _check_targets(y, sample_weight, X, arch, loss, lengths, dtype):

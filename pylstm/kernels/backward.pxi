@@ -146,22 +146,22 @@ cdef void backward_head(
     Py_ssize_t d_row, bint add, real* slot,
 ) noexcept nogil:
     """dV += h^T dy;  dd += sum of dy;  d_top = dy V^T, or `add` that to it."""
-    cdef Py_ssize_t L = net.lanes, n_registers = net.K_pad // L, DH = net.D * net.H
+    cdef Py_ssize_t L = net.lanes, n_registers = net.K_pad // L, R = net.R
     cdef Py_ssize_t panel, first, width, s, k
     cdef real* target
     cdef real total
     for panel in range(padded(n_registers, PANEL) // PANEL):    # panels of outputs
         first = panel * PANEL
         width = min(PANEL, n_registers - first)
-        target = slot + net.packed_V + first * L * DH
-        product(width, DH, 1, n, top, 1, net.DH_pad, 0, dy + first * L, net.K_pad, 0,
+        target = slot + net.packed_V + first * L * R
+        product(width, R, 1, n, top, 1, net.R_pad, 0, dy + first * L, net.K_pad, 0,
                 target, width * L, target, width * L)
     for k in range(net.K):
         total = 0       # a sum of its own for these samples: one chain over all would round more
         for s in range(n):
             total += dy[s * net.K_pad + k]
         slot[net.packed_d + k] += total
-    n_registers = net.DH_pad // L
+    n_registers = net.R_pad // L
     for panel in range(padded(n_registers, PANEL) // PANEL):    # panels of hidden units
         first = panel * PANEL
         width = min(PANEL, n_registers - first)
@@ -178,12 +178,27 @@ cdef void start_backward(
     cdef Py_ssize_t s, j
     cdef real* d_top
     for s in range(block.n):
-        d_top = arena + net.d_top + s * net.DH_pad + cell.direction * net.H
+        d_top = arena + net.d_top + s * net.R_pad + cell.direction * net.H
         if net.dropout.rate > 0:
             drop(&net.dropout, OUTPUT_MASK, visit_of(batch, block, s), cell.index,
                  final_time(cell, block, s), net.H, d_top)
         for j in range(net.H):
             arena[net.dh + s * net.H_pad + j] += d_top[j]
+
+
+cdef void add_highway_gradients(
+    const Net* net, const Block* block, const real* arena, real* d_inputs,
+) noexcept nogil:
+    """The counterpart of `load_highway`: what the head's gradient is to the last steps' inputs."""
+    cdef Py_ssize_t n_in = net.cells[0].n_in, s, t, j
+    cdef const real* d_x
+    for s in range(block.n):
+        d_x = arena + net.d_top + s * net.R_pad + net.D * net.H
+        for t in range(block.length[s] - net.highway, block.length[s]):
+            if t >= 0:
+                for j in range(n_in):
+                    d_inputs[(t * net.block + s) * net.d_row + j] += d_x[j]
+            d_x += n_in
 
 
 cdef real* backward_block(
@@ -201,10 +216,10 @@ cdef real* backward_block(
     cdef bint to_inputs = gradients.d_X != NULL, from_above, to_below
     if not net.sequences:
         backward_head(net, packed, block.n, arena + net.top, arena + net.dy, arena + net.d_top,
-                      net.DH_pad, False, slot)
+                      net.R_pad, False, slot)
     else:
         for t in range(block.n_steps):
-            backward_head(net, packed, block.n, arena + net.top + t * B * net.DH_pad,
+            backward_head(net, packed, block.n, arena + net.top + t * B * net.R_pad,
                           arena + net.dy + t * B * net.K_pad, d_outer + t * B * net.d_row,
                           net.d_row, to_inputs, slot)
     for layer in range(top_layer, -1, -1):
@@ -228,4 +243,6 @@ cdef real* backward_block(
                 save_states(net, cell, arena + net.dc, net.H_pad, batch.n_states, block,
                             <real*> gradients.d_c0)
         d_outer, d_inner = d_inner, d_outer
+    if to_inputs:
+        add_highway_gradients(net, block, arena, d_outer)
     return d_outer

@@ -49,33 +49,27 @@ cdef void load_features(
 ) noexcept nogil:
     """x of the first layer, gathered from X; zeros after a sample's end."""
     cdef real* x = xh_at(net, cell, step, arena) + cell.in_pad - cell.n_in
-    cdef const char* source
-    cdef Py_ssize_t s, feature
+    cdef Py_ssize_t s
     for s in range(block.n):
-        if step >= block.length[s]:
-            memset(x + s * cell.row, 0, cell.n_in * sizeof(real))
-            continue
-        source = (batch.X + block.sample[s] * batch.sample_stride
-                  + step_of(cell, step, block.length[s]) * batch.time_stride)
-        if batch.feature_stride == sizeof(real) and net.n_features > 2:     # one call for all
-            memcpy(x + s * cell.row, source, net.n_features * sizeof(real))
+        if step < block.length[s]:
+            load_inputs(batch, net.n_features, block.sample[s],
+                        step_of(cell, step, block.length[s]), x + s * cell.row)
         else:
-            for feature in range(net.n_features):
-                x[s * cell.row + feature] = (<const real*> (source + feature * batch.feature_stride))[0]
+            memset(x + s * cell.row, 0, cell.n_in * sizeof(real))
 
 
 cdef inline void fill_missing(
-    Py_ssize_t n_features, const char* source, Py_ssize_t stride, const real* last, real* x,
+    Py_ssize_t n_features, const real* values, const real* last, real* x,
 ) noexcept nogil:
     """x = [observed values, or else the last ones; 1 for a missing value, 0 for one observed].
 
-    After Lipton, Kale & Wetzel (2016) and Che et al. (2018). `last` is the x of the time step before,
-    or NULL at the first.
+    After Lipton, Kale & Wetzel (2016) and Che et al. (2018). `values` are NaN where one is missing, and
+    may lie in x; `last` is the x of the time step before, or NULL at the first.
     """
     cdef Py_ssize_t feature
     cdef real value
     for feature in range(n_features):
-        value = (<const real*> (source + feature * stride))[0]
+        value = values[feature]
         x[n_features + feature] = isnan(value)
         if isnan(value):
             value = last[feature] if last != NULL else 0
@@ -94,9 +88,8 @@ cdef void load_masked_features(
         last = NULL
         for t in range(block.length[s]):
             x = xh_at(net, cell, step_of(cell, t, block.length[s]), arena) + offset
-            fill_missing(net.n_features,
-                         batch.X + block.sample[s] * batch.sample_stride + t * batch.time_stride,
-                         batch.feature_stride, last, x)
+            load_inputs(batch, net.n_features, block.sample[s], t, x)
+            fill_missing(net.n_features, x, last, x)
             last = x
         for step in range(block.length[s], block.n_steps):
             memset(xh_at(net, cell, step, arena) + offset, 0, cell.n_in * sizeof(real))
@@ -220,7 +213,7 @@ cdef inline void head_product(
     const Net* net, const real* packed, Py_ssize_t n, const real* top, real* y,
 ) noexcept nogil:
     """y = h V + d."""
-    packed_product(net.lanes, net.K_pad // net.lanes, n, 1, net.D * net.H, top, net.DH_pad, 0,
+    packed_product(net.lanes, net.K_pad // net.lanes, n, 1, net.R, top, net.R_pad, 0,
                    packed + net.packed_V, packed + net.packed_d, y, net.K_pad)
 
 
@@ -239,12 +232,31 @@ cdef void load_final_outputs(
     for direction in range(net.D):
         cell = &net.cells[net.n_cells - net.D + direction]
         for s in range(block.n):
-            target = arena + net.top + s * net.DH_pad + direction * net.H
+            target = arena + net.top + s * net.R_pad + direction * net.H
             memcpy(target, h_at(net, cell, block.n_steps, arena) + s * cell.h_row,
                    net.H * sizeof(real))
             if net.dropout.rate > 0:
                 drop(&net.dropout, OUTPUT_MASK, visit_of(batch, block, s), cell.index,
                      final_time(cell, block, s), net.H, target)
+
+
+cdef void load_highway(
+    const Net* net, const Batch* batch, const Block* block, real* arena,
+) noexcept nogil:
+    """The inputs of each sample's last steps, beside its final outputs; zeros before its first step."""
+    cdef Py_ssize_t F = net.n_features, n_in = net.cells[0].n_in, s, t, feature
+    cdef real* x
+    for s in range(block.n):
+        x = arena + net.top + s * net.R_pad + net.D * net.H
+        for t in range(block.length[s] - net.highway, block.length[s]):
+            memset(x, 0, n_in * sizeof(real))
+            if t >= 0:
+                load_inputs(batch, F, block.sample[s], t, x)
+            if t >= 0 and net.mask_missing:
+                for feature in range(F):
+                    x[F + feature] = isnan(x[feature])
+                    x[feature] = <real> last_observed(batch, block.sample[s], t, feature)
+            x += n_in
 
 
 cdef void forward_head(
@@ -256,16 +268,17 @@ cdef void forward_head(
     cdef real* target
     if not net.sequences:
         load_final_outputs(net, batch, block, arena)
+        load_highway(net, batch, block, arena)
         head_product(net, packed, block.n, top, arena + net.y)
         return
     for t in range(block.n_steps):
         for s in range(block.n):
-            target = top + (t * net.block + s) * net.DH_pad
+            target = top + (t * net.block + s) * net.R_pad
             if t < block.length[s]:
                 load_outputs(net, net.n_cells // net.D - 1, batch, block, s, t, target, arena)
             else:
-                memset(target, 0, net.DH_pad * sizeof(real))
-        head_product(net, packed, block.n, top + t * net.block * net.DH_pad,
+                memset(target, 0, net.R_pad * sizeof(real))
+        head_product(net, packed, block.n, top + t * net.block * net.R_pad,
                      arena + net.y + t * net.block * net.K_pad)
 
 

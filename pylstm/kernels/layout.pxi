@@ -70,30 +70,33 @@ cdef struct Net:
     bint sequences              # the head is applied at every time step
     Py_ssize_t S                # applications of the head: T if `sequences`, else 1
     bint mask_missing
+    Py_ssize_t highway          # the last steps of which the head reads the inputs too
     Py_ssize_t lanes            # L
     Py_ssize_t H_pad            # Hp
     Py_ssize_t K_pad            # Kp
     Py_ssize_t DH_pad           # DHp: D * H padded to whole registers
+    Py_ssize_t R                # what the head reads: D * H, and highway times the first layer's n_in
+    Py_ssize_t R_pad            # Rp
     Py_ssize_t n_tiles
     Py_ssize_t block            # B
     Py_ssize_t chunk            # time steps whose dz become weight gradients together
     Dropout dropout
     # in the flat parameter vector
-    Py_ssize_t V                # (D * H, K)
+    Py_ssize_t V                # (R, K)
     Py_ssize_t d                # (K,)
     Py_ssize_t n_params
     # among the packed weights and a slot's gradients
-    Py_ssize_t packed_V         # [panel][D * H][width * L]
+    Py_ssize_t packed_V         # [panel][R][width * L]
     Py_ssize_t packed_d         # [Kp]
     Py_ssize_t slot_size        # all of the above: what a slot's gradient takes
     # among the packed weights
-    Py_ssize_t packed_Vt        # [panel][K][width * L]: K rows, DHp columns
+    Py_ssize_t packed_Vt        # [panel][K][width * L]: K rows, Rp columns
     Py_ssize_t packed_size
     # in a thread's arena
-    Py_ssize_t top              # [S][B][DHp]: what the head reads
+    Py_ssize_t top              # [S][B][Rp]: what the head reads
     Py_ssize_t y                # [S][B][Kp]
     Py_ssize_t dy               # [S][B][Kp]
-    Py_ssize_t d_top            # [B][DHp]
+    Py_ssize_t d_top            # [B][Rp]
     Py_ssize_t dh               # [B][Hp]
     Py_ssize_t dc               # [B][Hp]
     Py_ssize_t dx               # [B][d_row]
@@ -116,8 +119,8 @@ cdef int set_dimensions(
 ) except -1:
     """From `_options.Dimensions` to what the network's arrays are measured in."""
     cdef Py_ssize_t L = LANES_F if itemsize == sizeof(float) else LANES_D, num_layers
-    (net.n_features, net.H, num_layers, net.K, net.D, net.sequences,
-     net.mask_missing) = fields_of(dimensions)
+    (net.n_features, net.H, num_layers, net.K, net.D, net.sequences, net.mask_missing,
+     net.highway) = fields_of(dimensions)
     net.n_cells = num_layers * net.D
     net.T = n_timesteps
     net.S = net.T if net.sequences else 1
@@ -125,6 +128,8 @@ cdef int set_dimensions(
     net.H_pad = padded(net.H, L)
     net.K_pad = padded(net.K, L)
     net.DH_pad = padded(net.D * net.H, L)
+    net.R = net.D * net.H + net.highway * net.n_features * (1 + net.mask_missing)
+    net.R_pad = padded(net.R, L)
     net.n_tiles = net.H_pad // L
     net.block = WIDE_BLOCK if net.H >= WIDE_HIDDEN_SIZE else NARROW_BLOCK
     net.chunk = max(1, CACHED_BYTES // (net.block * 4 * net.H_pad * itemsize))
@@ -171,12 +176,12 @@ cdef void lay_out_cell(Net* net, Py_ssize_t index, Room room, bint ragged) noexc
 cdef void lay_out_head(Net* net) noexcept nogil:
     """The same of the head: the last of the parameters, and of what a slot has gradients of."""
     net.V = net.n_params
-    net.d = net.V + net.D * net.H * net.K
+    net.d = net.V + net.R * net.K
     net.n_params = net.d + net.K
-    net.packed_V = reserve_area(&net.packed_size, net.D * net.H * net.K_pad)
+    net.packed_V = reserve_area(&net.packed_size, net.R * net.K_pad)
     net.packed_d = reserve_area(&net.packed_size, net.K_pad)
     net.slot_size = net.packed_size
-    net.top = reserve_area(&net.arena_size, net.S * net.block * net.DH_pad)
+    net.top = reserve_area(&net.arena_size, net.S * net.block * net.R_pad)
     net.y = reserve_area(&net.arena_size, net.S * net.block * net.K_pad)
 
 
@@ -188,9 +193,9 @@ cdef void lay_out_gradients(Net* net) noexcept nogil:
         cell = &net.cells[index]
         cell.packed_Ut = reserve_area(&net.packed_size, gates * net.H_pad)
         cell.packed_Wt = reserve_area(&net.packed_size, gates * cell.in_pad)
-    net.packed_Vt = reserve_area(&net.packed_size, net.K * net.DH_pad)
+    net.packed_Vt = reserve_area(&net.packed_size, net.K * net.R_pad)
     net.dy = reserve_area(&net.arena_size, net.S * B * net.K_pad)
-    net.d_top = reserve_area(&net.arena_size, B * net.DH_pad)
+    net.d_top = reserve_area(&net.arena_size, B * net.R_pad)
     net.dh = reserve_area(&net.arena_size, B * net.H_pad)
     net.dc = reserve_area(&net.arena_size, B * net.H_pad)
     net.d_row = max(net.DH_pad, net.cells[0].in_pad)
