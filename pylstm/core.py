@@ -1147,7 +1147,9 @@ def _check_call(params, X, arch, lengths, scaling):
 
 def _check_scaling(scaling, X):
     """Center and factor, in two dimensions, as the kernels take them."""
-    center, factor = (np.asarray(array) for array in scaling)
+    if not isinstance(scaling, tuple | list) or len(scaling) != 2:
+        raise TypeError(f"scaling must be a tuple of two arrays, (center, factor), got {scaling!r}.")
+    center, factor = map(np.asarray, scaling)
     n_samples, _, n_features = X.shape
     shape = (n_features,) if center.ndim == 1 else (n_samples, n_features)
     return Scaling(
