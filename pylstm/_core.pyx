@@ -665,6 +665,8 @@ def train(
             batch_loss = batch_gradient(&call, &params[0], <real*> plan.packed, &gradient[0])
             if call.interrupt.stop:
                 break
+            if settings.fixed_highway:
+                memset(&gradient[net.highway_V], 0, (net.d - net.highway_V) * sizeof(real))
             norm = clip(&limits, net.n_params, &gradient[0], &scale)
             if not (isfinite(batch_loss) and isfinite(norm)):
                 total_loss = NAN

@@ -57,6 +57,7 @@ class Solver(NamedTuple):
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
+    fixed_highway: bool = False
 
 
 WINDOW_SCALINGS = {"last": 0, "mean": 1, "standard": 2}

@@ -103,7 +103,7 @@ def loss_and_gradient(
 
 def train(
     params, X, y, arch, optimizer, *, order, batch_size, loss, sample_weight, lengths, scaling,
-    alpha, max_grad_norm, max_grad_value, dropout, recurrent_dropout, seed, stateful, average, n_threads,
+    alpha, fixed_highway, max_grad_norm, max_grad_value, dropout, recurrent_dropout, seed, stateful, average, n_threads,
 ):  # fmt: skip
     """Train for one pass over the samples, in place."""
     lengths = heeded(lengths, X.shape[1])
@@ -125,7 +125,7 @@ def train(
         Objective(loss._kind, loss._settings, alpha),
         _dropout(dropout, recurrent_dropout, seed),
         Clipping(max_grad_norm or 0.0, max_grad_value or 0.0),
-        optimizer._settings(),
+        optimizer._settings()._replace(fixed_highway=fixed_highway),
         rates,
         OptimizerState(optimizer.moments, optimizer.step_count),
         None if average is None else Average(*average),

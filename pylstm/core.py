@@ -894,7 +894,7 @@ def loss_and_gradient(
 
     The loss is the (weighted) mean over samples of a sample's loss, that is the mean over its targets
     and, with `return_sequences`, over its time steps, plus ``alpha / 2 * ||weights||^2 / sum of
-    sample weights``; biases are not penalised.
+    sample weights``; biases and a highway are not penalised.
 
     Parameters
     ----------
@@ -980,6 +980,7 @@ def train(
     recurrent_dropout: float = 0.0,
     seed: int = 0,
     stateful: bool = False,
+    fixed_highway: bool = False,
     average: tuple[Floats, float] | None = None,
     n_threads: int | None = None,
 ) -> float:
@@ -1024,6 +1025,8 @@ def train(
         a batch then continues the sequence of the sample at that place in the batch before.
         Gradients end where the batch begins (truncated backpropagation through time). The first
         batch starts from zeros.
+    fixed_highway : bool, default=False
+        Whether the highway is left as it is, and the network learns what it leaves.
     average : (ndarray of shape (n_params,), float) or None, default=None
         A running average of the parameters, changed in place like them, and its decay: after each
         update ``average += (1 - decay) * (params - average)``.
@@ -1063,6 +1066,7 @@ def train(
     params, sequences, n_steps, scaling = _check_call(params, X, arch, lengths, scaling)
     targets, weight = _check_targets(y, sample_weight, sequences, arch, loss, n_steps, params.dtype)
     visits = _check_order(order, sequences)
+    require("fixed_highway", fixed_highway, bool, "True or False")
     batch_size = require(
         "batch_size", batch_size, Integral, "an integer of at least 1", lambda v: v >= 1
     )
@@ -1099,6 +1103,7 @@ def train(
         max_grad_norm=max_grad_norm,
         max_grad_value=max_grad_value,
         stateful=stateful,
+        fixed_highway=fixed_highway,
         **options,
     )
 

@@ -410,11 +410,17 @@ def _loss_and_gradient(
     value = (share[..., np.newaxis] * losses).sum()
     grad = backward(p, X, share[..., np.newaxis] * d_output, **network).d_params
 
-    weights = [name for name in p if name[0] in "WUV"]
-    value += 0.5 * alpha * sum((p[name] ** 2).sum() for name in weights) / total_weight
-    for name in weights:
-        grad[name] = grad[name] + alpha * p[name] / total_weight
+    for name, rows in weights_of(p):
+        value += 0.5 * alpha * (p[name][rows] ** 2).sum() / total_weight
+        grad[name] = grad[name].copy()
+        grad[name][rows] += alpha * p[name][rows] / total_weight
     return value, grad, h_n, c_n
+
+
+def weights_of(p):
+    """What is penalised and decays: names and rows; biases and the highway are free."""
+    n_states = len(p["U0"]) * len(_directions(p))
+    return [(name, slice(n_states) if name == "V" else ...) for name in p if name[0] in "WUV"]
 
 
 # -- training -------------------------------------------------------------------------------------
@@ -446,9 +452,8 @@ class AdamW(Adam):
         self.weight_decay = weight_decay
 
     def update(self, p, grad, learning_rate):
-        for name in p:
-            if name[0] in "WUV":
-                p[name] *= 1 - learning_rate * self.weight_decay
+        for name, rows in weights_of(p):
+            p[name][rows] *= 1 - learning_rate * self.weight_decay
         super().update(p, grad, learning_rate)
 
 

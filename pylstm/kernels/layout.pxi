@@ -83,6 +83,7 @@ cdef struct Net:
     Dropout dropout
     # in the flat parameter vector
     Py_ssize_t V                # (R, K)
+    Py_ssize_t highway_V        # V's rows of the highway: from here on, up to d
     Py_ssize_t d                # (K,)
     Py_ssize_t n_params
     # among the packed weights and a slot's gradients
@@ -176,6 +177,7 @@ cdef void lay_out_cell(Net* net, Py_ssize_t index, Room room, bint ragged) noexc
 cdef void lay_out_head(Net* net) noexcept nogil:
     """The same of the head: the last of the parameters, and of what a slot has gradients of."""
     net.V = net.n_params
+    net.highway_V = net.V + net.D * net.H * net.K
     net.d = net.V + net.R * net.K
     net.n_params = net.d + net.K
     net.packed_V = reserve_area(&net.packed_size, net.R * net.K_pad)

@@ -201,10 +201,10 @@ cdef double penalise(
 cdef double l2_penalty(
     const Net* net, const real* params, double strength, real* gradient,
 ) noexcept nogil:
-    """strength / 2 * sum of squared weights, and its gradient; biases are free."""
+    """strength / 2 * sum of squared weights, and its gradient; biases and the highway are free."""
     cdef double total = 0
     cdef Py_ssize_t index
     for index in range(net.n_cells):                            # W and U
         total += penalise(params, net.cells[index].W, net.cells[index].b, strength, gradient)
-    total += penalise(params, net.V, net.d, strength, gradient)
+    total += penalise(params, net.V, net.highway_V, strength, gradient)
     return 0.5 * strength * total
