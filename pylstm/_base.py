@@ -2,9 +2,10 @@
 
 import copy
 from abc import ABC, abstractmethod
-from functools import partial
+from collections.abc import Callable
+from functools import partial, wraps
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from sklearn.base import (
@@ -32,7 +33,9 @@ from ._validation import (
     aligned,
     as_sequences,
     check_sequence_lengths,
+    is_list_of_sequences,
     pad_sequences,
+    refuse_dates_and_masks,
     validate_sequences,
 )
 from .training import Averaging, Schedule, check_callbacks
@@ -54,6 +57,19 @@ _SOLVERS = {
 # Values of X that are gathered at a time to score the validation samples, so that memory does not
 # grow with their number.
 _SCORED_AT_ONCE = 2**22
+
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def of_one_fit(method: _Method) -> _Method:
+    """Decorator: the method sees one fit from its beginning to its end, whatever other threads fit."""
+
+    @wraps(method)
+    def of_snapshot(self, *args, **options):
+        return method(self._snapshot(), *args, **options)
+
+    return of_snapshot  # type: ignore[return-value]
 
 
 class States(NamedTuple):
@@ -220,9 +236,10 @@ class BaseLSTM(
     ) -> "Self":
         """Learn from sequences and their targets.
 
-        Ctrl-C ends the training with a warning and keeps the weights of the last finished epoch
-        (with `early_stopping`: of the best). If the loss diverges, training stops with a warning
-        and the best weights are kept.
+        If the loss diverges, training stops with a warning and the best weights are kept. Ctrl-C
+        raises KeyboardInterrupt, as everywhere in Python, so that it ends a search or a program too;
+        but the estimator is fitted then, with the weights of the last finished epoch (with
+        `early_stopping`: of the best). Without a finished epoch it stays as it was.
 
         Parameters
         ----------
@@ -263,11 +280,18 @@ class BaseLSTM(
         Raises
         ------
         TypeError, ValueError
-            If a parameter or an array has a wrong type, range or shape, or is not finite. An
-            estimator that was fitted before stays as it was.
+            If a parameter or an array has a wrong type, range or shape, or is not finite, if `X`
+            or `y` holds dates, or if values are masked. An estimator that was fitted before stays
+            as it was.
+
+        KeyboardInterrupt
+            At Ctrl-C.
 
         Warns
         -----
+        UserWarning
+            If a callback ends the training before its first epoch: the estimator stays as it was.
+
         ConvergenceWarning
             If the loss diverges, stops improving while worse than that of an output of 0, or is
             still improving after `max_iter` epochs.
@@ -308,8 +332,10 @@ class BaseLSTM(
         validation = None if held_out is None else model._check_held_out(*held_out)
         if self.early_stopping and validation is None:
             train, validation = model._split(train)
-        model._train(train, validation, incremental=incremental)
-        self._adopt(model)
+        training = model._train(train, validation, incremental=incremental)
+        if training.has_learned:
+            self._adopt(model)
+        training.report()
         return self
 
     def _check_combinations(self):
@@ -331,22 +357,36 @@ class BaseLSTM(
         parameters = {**self.get_params(deep=False), "callbacks": None}
         return clone(type(self)(**parameters)).set_params(callbacks=self.callbacks)
 
+    def _snapshot(self):
+        """This estimator as it is now, of whose attributes no fit in another thread changes a part."""
+        model = object.__new__(type(self))
+        vars(model).update(vars(self))
+        return model
+
     def _copy_to_continue(self):
         """A copy with weights, optimiser and random stream of its own."""
-        model = copy.copy(self)
+        model = self._snapshot()
         for name in ("_weights", "_optimizer", "_random_state"):
             setattr(model, name, copy.deepcopy(getattr(self, name)))
         return model
 
     def _adopt(self, model):
-        """Take over what `model` has learned."""
-        vars(self).pop("feature_names_in_", None)
+        """Take over what `model` has learned, in one step that threads and Ctrl-C cannot part."""
         parameters = self.get_params(deep=False)
         learned = {name: value for name, value in vars(model).items() if name not in parameters}
-        vars(self).update(learned)
+        others = {name: value for name, value in vars(self).items() if name != "feature_names_in_"}
+        self.__dict__ = others | learned
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        if "loss_curve_" in state:  # partial_fit goes on with the list itself
+            state["loss_curve_"] = state["loss_curve_"][: state["n_iter_"]]
+        return state
 
     def _check_X(self, X, lengths=None, *, reset=False):
         """X as a validated view of sequences in the dtype of the network, and their lengths."""
+        refuse_dates_and_masks("lengths", lengths)
+        with_names = X[0] if is_list_of_sequences(X) else None
         X, lengths = pad_sequences(X, lengths)
         dtype = self.dtype if reset else self._parameters.dtype
         missing = self.missing == "mask" if reset else self._architecture.mask_missing
@@ -356,10 +396,12 @@ class BaseLSTM(
                 self,
                 X,
                 reset=reset,
+                with_names=with_names,
                 dtype=dtype,
                 ensure_all_finite=finite if lengths is None else False,
             )
-        sequences = as_sequences(aligned(X), self.n_timesteps)
+        X = aligned(X)
+        sequences = as_sequences(X, self.n_timesteps) if reset else self._as_in_fit(X)
         lengths = check_sequence_lengths(lengths, sequences, allow_nan=missing)
         n_timesteps = sequences.shape[1]
         if reset:
@@ -371,6 +413,21 @@ class BaseLSTM(
                 "lengths, or fit again."
             )
         return sequences, lengths
+
+    def _as_in_fit(self, X):
+        """X as sequences of the features that the network reads, whatever `n_timesteps` is by now."""
+        n_features = self._architecture.n_features
+        n_timesteps = None
+        if X.ndim == 2 and X.shape[1] % n_features == 0:
+            n_timesteps = X.shape[1] // n_features
+        sequences = as_sequences(X, n_timesteps)
+        if sequences.shape[2] != n_features:
+            raise ValueError(
+                f"X has {sequences.shape[2]} features in each time step, but {type(self).__name__} "
+                f"was fitted with {n_features}. Pass an X of the form in fit: sequences of three "
+                "dimensions, or these flattened to two."
+            )
+        return sequences
 
     def _check_samples(self, X, y, sample_weight, lengths, *, reset):
         if y is None:
@@ -386,6 +443,7 @@ class BaseLSTM(
             padded = lengths is not None and self.return_sequences
             loss.check_targets(y[is_step(lengths, y.shape[1])] if padded else y)
         if sample_weight is not None:
+            refuse_dates_and_masks("sample_weight", sample_weight)
             sample_weight = aligned(
                 _check_sample_weight(
                     sample_weight, sequences, dtype=sequences.dtype, ensure_non_negative=True
@@ -495,7 +553,7 @@ class BaseLSTM(
         self.n_outputs_ = self._n_targets
         self.loss_curve_ = []
         self.validation_scores_ = None
-        self.t_ = 0
+        self.n_iter_ = self.t_ = 0
 
     def _strata(self, samples):
         """What the samples held out shall have in the same proportions as all; None for nothing."""
@@ -505,7 +563,7 @@ class BaseLSTM(
         """Continue with the optimiser in use, unless the solver or its settings have changed."""
         optimizer_class, keywords = _SOLVERS[self.solver]
         settings = {keyword: getattr(self, name) for keyword, name in keywords.items()}
-        current = getattr(self, "_optimizer", None)
+        current = getattr(self, "_optimizer", None)  # None too in a copy without it
         if (
             renew
             or type(current) is not optimizer_class
@@ -516,7 +574,10 @@ class BaseLSTM(
             )
 
     def _train(self, train, validation, *, incremental):
-        """Train for one epoch if `incremental`, else until convergence or for `max_iter` epochs."""
+        """Train for one epoch if `incremental`, else until convergence or for `max_iter` epochs.
+
+        The loop knows how it ended.
+        """
         n_threads = core.effective_n_threads(self.n_jobs)
         self._set_optimizer()
         self._carries_state = bool(self.stateful)
@@ -524,7 +585,9 @@ class BaseLSTM(
         if validation is not None:
             score = partial(self._score_samples, validation, n_threads)
         epochs = LocalEpochs(self, train, n_threads)
-        TrainingLoop(self, epochs, score, incremental=incremental).run()
+        training = TrainingLoop(self, epochs, score, incremental=incremental)
+        training.run()
+        return training
 
     def _advice(self):
         return (
@@ -723,8 +786,10 @@ class BaseLSTM(
 
     @property
     def _n_features_out(self):
-        return self._architecture.num_directions * self._architecture.hidden_size
+        arch = self._architecture
+        return arch.num_directions * arch.hidden_size
 
+    @of_one_fit
     def gate_activations(
         self,
         X: Any,
@@ -796,6 +861,7 @@ class BaseLSTM(
         cell = layer % arch.num_layers * arch.num_directions + directions.index(direction)
         return core.GateActivations(*traces[:, cell])
 
+    @of_one_fit
     def stream(self) -> "PredictionStream":
         """A predictor that takes one time step at a time, in microseconds.
 
@@ -819,6 +885,43 @@ class BaseLSTM(
         check_is_fitted(self)
         return PredictionStream(self._parameters, self._architecture, self._to_predictions)
 
+    def without_optimizer(self) -> "Self":
+        """A copy for prediction alone: without what only further training needs.
+
+        An optimiser's moments, and what an average of the weights has gathered, are one to five times
+        as large as the weights, in memory and in a pickle.
+
+        Returns
+        -------
+        model : estimator
+            It predicts the same bits, from weights of its own. If it is trained further all the same,
+            by `partial_fit` or with `warm_start`, optimiser and average start afresh.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+
+        Examples
+        --------
+        >>> import pickle
+        >>> import numpy as np
+        >>> from pylstm import LSTMRegressor
+        >>> X, y = np.random.default_rng(0).normal(size=(40, 6, 1)), np.zeros(40)
+        >>> model = LSTMRegressor(n_iter_no_change=np.inf, max_iter=3).fit(X, y)
+        >>> small = model.without_optimizer()
+        >>> bool((small.predict(X) == model.predict(X)).all())
+        True
+        >>> len(pickle.dumps(small)) < len(pickle.dumps(model)) / 2
+        True
+        """
+        check_is_fitted(self)
+        model = copy.copy(self)
+        model._weights = Weights(self._parameters.copy())
+        model._optimizer = None
+        return model
+
+    @of_one_fit
     def _named_parameters(self):
         check_is_fitted(self)
         return core.unpack_parameters(self._parameters, self._architecture)
@@ -861,6 +964,10 @@ class BaseLSTM(
         tags.input_tags.allow_nan = self.missing == "mask"
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+# Around the wrapper by which scikit-learn names the columns for `set_output`, of the same fit.
+BaseLSTM.transform = of_one_fit(BaseLSTM.transform)  # type: ignore[method-assign]
 
 
 class PredictionStream(core.Stream):

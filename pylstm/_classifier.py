@@ -12,11 +12,11 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from . import core
-from ._base import BaseLSTM, States
+from ._base import BaseLSTM, States, of_one_fit
 from ._documentation import documented
 from ._lengths import is_step
 from ._typing import Array, ArrayLike, RandomState
-from ._validation import pad_targets
+from ._validation import pad_targets, refuse_dates_and_masks, refuse_masks
 from .training import Averaging, Schedule, TrainingCallback
 
 
@@ -214,6 +214,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
                 )
         return self._fit(X, y, sample_weight, lengths, incremental=True, classes=classes)
 
+    @of_one_fit
     def predict(
         self,
         X: Any,
@@ -262,6 +263,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         y = self.classes_[output.argmax(axis=-1)]
         return (y, state) if return_state else y
 
+    @of_one_fit
     def predict_proba(
         self,
         X: Any,
@@ -290,6 +292,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         p = self._to_predictions(self._in_dtype_of(X, output))
         return (p, state) if return_state else p
 
+    @of_one_fit
     def predict_log_proba(self, X: Any, *, lengths: ArrayLike | None = None) -> Array:
         """Predict the logarithms of the probabilities of the classes.
 
@@ -305,6 +308,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         output, _ = self._network_output(X, lengths)
         return log_softmax(self._in_dtype_of(X, output), axis=-1)
 
+    @of_one_fit
     def score(
         self,
         X: Any,
@@ -332,13 +336,15 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         output, _ = self._finite_output(X, lengths)
         y = self._labels(y, X, lengths, self._architecture.return_sequences)
         if sample_weight is not None:
+            refuse_dates_and_masks("sample_weight", sample_weight)
             sample_weight = _check_sample_weight(sample_weight, X)
         y, output, sample_weight = self._by_step(lengths, y, output, sample_weight)
         predicted = self.classes_[output.argmax(axis=-1)]
         return accuracy_score(y, predicted, sample_weight=sample_weight)
 
     def _labels(self, y, sequences, lengths, return_sequences):
-        """The labels, (n_samples,) or (n_samples, n_timesteps)."""
+        """The labels, (n_samples,) or (n_samples, n_timesteps); dates may be labels, as anywhere."""
+        refuse_masks("y", y)
         if return_sequences:
             y = pad_targets(y, sequences, lengths)
         y = check_array(

@@ -11,11 +11,11 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from . import core
-from ._base import BaseLSTM, States
+from ._base import BaseLSTM, States, of_one_fit
 from ._documentation import documented
 from ._lengths import is_step
 from ._typing import Array, ArrayLike, RandomState
-from ._validation import pad_targets
+from ._validation import pad_targets, refuse_dates_and_masks
 from .training import Averaging, Schedule, TrainingCallback
 
 if TYPE_CHECKING:
@@ -226,6 +226,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         """
         return self._fit(X, y, sample_weight, lengths, incremental=True)
 
+    @of_one_fit
     def predict(
         self,
         X: Any,
@@ -296,6 +297,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
             results.append(state)
         return results[0] if len(results) == 1 else tuple(results)
 
+    @of_one_fit
     def score(
         self,
         X: Any,
@@ -322,6 +324,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         output, _ = self._finite_output(X, lengths)
         y = self._check_y(y, X, lengths, reset=False)
         if sample_weight is not None:
+            refuse_dates_and_masks("sample_weight", sample_weight)
             sample_weight = _check_sample_weight(sample_weight, X)
         return _point_score(self._loss, *self._by_step(lengths, y, output, sample_weight))
 
@@ -356,6 +359,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         dtype = self.dtype if reset else self._parameters.dtype
         if return_sequences:
             y = pad_targets(y, sequences, lengths)
+        y = refuse_dates_and_masks("y", y)
         with np.errstate(over="ignore"):  # the check for infinity reports it
             y = check_array(
                 y,

@@ -40,6 +40,71 @@ def _is_table(sample):
     )
 
 
+def refuse_dates_and_masks(name, values):
+    """Refuse what NumPy turns into numbers without a word: dates, durations, and what a mask hides.
+
+    Parameters
+    ----------
+    name : str
+        What errors call them.
+
+    values : array-like
+        Anything; what is neither passes.
+
+    Returns
+    -------
+    values : array-like
+        The same; an array if they were a list.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are dates or durations among the values; if some are masked.
+    """
+    refuse_masks(name, values)
+    is_pandas = hasattr(values, "iloc")  # whose types of its own are for scikit-learn to convert
+    if isinstance(values, list | tuple) or (hasattr(values, "__array__") and not is_pandas):
+        values = np.asanyarray(values)
+    dtypes = values.dtypes if hasattr(values, "columns") else [getattr(values, "dtype", None)]
+    kinds = {getattr(dtype, "kind", "") for dtype in dtypes}
+    if kinds & set("mM") or (isinstance(values, np.ndarray) and _has_dates_as_objects(values)):
+        raise TypeError(
+            f"{name} holds dates or durations (datetime64 or timedelta64), which would be taken for "
+            "numbers of nanoseconds or the like. Turn them into numbers that mean something: the "
+            "month, the days since the first one."
+        )
+    return values
+
+
+def _has_dates_as_objects(array):
+    return array.dtype == object and any(
+        isinstance(value, np.datetime64 | np.timedelta64) for value in array.flat
+    )
+
+
+def refuse_masks(name, values):
+    """Refuse masked values, of an array or of arrays in a list: they would be used as they are."""
+    arrays = values if isinstance(values, list | tuple) else [values]
+    if any(isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array) for array in arrays):
+        mask = ", and missing='mask' has the network heed what is missing" if name == "X" else ""
+        raise ValueError(
+            f"{name} has masked values, which would be used as if they were not: fill them in. "
+            f"{name}.filled(np.nan) says that they are missing{mask}."
+        )
+
+
+def check_same_columns(samples):
+    """Refuse tables in one list whose columns have other names, or another order, than the others'."""
+    if all(type(sample) is np.ndarray for sample in samples):  # as most are: quickly
+        return
+    names = list(dict.fromkeys(tuple(getattr(sample, "columns", ())) for sample in samples))
+    if len(names) > 1:
+        raise ValueError(
+            "The feature names should match in all tables of the list X, in the same order: got "
+            f"{list(names[0])} and {list(names[1])}."
+        )
+
+
 def refuse_lengths_of_list(lengths):
     """A list of sequences leaves nothing to say of their lengths."""
     if lengths is not None:
@@ -69,13 +134,15 @@ def pad_sequences(X, lengths=None):
 
     Raises
     ------
-    ValueError
-        If there are lengths in both, or the samples differ in their number of features.
+    TypeError, ValueError
+        If there are lengths in both, if the samples differ in their features or these features'
+        names, or if they hold dates or masked values.
     """
     if not is_list_of_sequences(X):
         return X, lengths
     refuse_lengths_of_list(lengths)
-    X = [np.asarray(sample) for sample in X]
+    check_same_columns(X)
+    X = [np.asarray(refuse_dates_and_masks("X", sample)) for sample in X]
     n_features = {sample.shape[1] for sample in X}
     if len(n_features) > 1:
         raise ValueError(
@@ -118,6 +185,7 @@ def pad_targets(y, sequences, lengths=None):
     is_array_of_arrays = isinstance(y, np.ndarray) and y.dtype.kind == "O" and y.ndim == 1
     if not isinstance(y, (list, tuple)) and not is_array_of_arrays:
         return y
+    refuse_masks("y", list(y))
     y = [np.asarray(targets) for targets in y]
     n_timesteps = sequences.shape[1]
     is_padded = {targets.shape[:1] for targets in y} == {(n_timesteps,)}
@@ -241,6 +309,7 @@ def check_sequences(X, *, estimator, **check_params):
     X : ndarray
         The checked and converted input, of the same shape.
     """
+    X = refuse_dates_and_masks("X", X)
     X = check_array(X, estimator=estimator, input_name="X", allow_nd=True, **check_params)
     if X.ndim > 3:
         raise ValueError(
@@ -255,7 +324,7 @@ def check_sequences(X, *, estimator, **check_params):
     return X
 
 
-def validate_sequences(estimator, X, *, reset, **check_params):
+def validate_sequences(estimator, X, *, reset, with_names=None, **check_params):
     """`check_sequences`, and scikit-learn's checks of feature names and number of features.
 
     `n_features_in_` counts the last axis: the columns of a 2-D `X`, as in every scikit-learn
@@ -272,6 +341,9 @@ def validate_sequences(estimator, X, *, reset, **check_params):
     reset : bool
         Whether to set these attributes, as the first call to `fit` does, or to compare with them.
 
+    with_names : array-like of shape (n_timesteps, n_features), default=None
+        One of the sequences, perhaps with names of its features, as X itself had none.
+
     **check_params : dict
         Passed on to `sklearn.utils.check_array`.
 
@@ -282,7 +354,7 @@ def validate_sequences(estimator, X, *, reset, **check_params):
     """
     checked = check_sequences(X, estimator=estimator, **check_params)
     # scikit-learn counts the second axis; the first step of each sequence has the features there.
-    features = X if checked.ndim == 2 else checked[:, 0]
+    features = X if checked.ndim == 2 else checked[:, 0] if with_names is None else with_names
     validate_data(estimator, features, reset=reset, skip_check_array=True)
     return checked
 

@@ -1,5 +1,6 @@
 """Forecasts beyond the end of a series: step by step or at once, with prediction intervals."""
 
+import copy
 from collections.abc import Iterable
 from numbers import Real
 from typing import Any, NamedTuple
@@ -12,7 +13,12 @@ from sklearn.utils._param_validation import HasMethods, Interval, validate_param
 from . import core
 from ._typing import Array, Estimator, RandomState
 from ._unwrap import unwrap
-from ._validation import POSITIVE_INTEGER, SERIES_DTYPES, check_horizon
+from ._validation import (
+    POSITIVE_INTEGER,
+    SERIES_DTYPES,
+    check_horizon,
+    refuse_dates_and_masks,
+)
 
 __all__ = ["Forecast", "forecast"]
 
@@ -218,7 +224,7 @@ class _Network:
                 "A model with stateful=True forecasts from its states, not from a window alone: "
                 "use predict with initial_state and return_state."
             )
-        self.lstm = lstm
+        self.lstm = lstm = copy.copy(lstm)  # of one fit, whatever other threads fit
         self._loss = getattr(lstm, "_loss", None)
         # A network fitted to flattened windows gets them so, and the transformers before it too.
         self._is_flat = lstm.n_features_in_ != lstm._architecture.n_features
@@ -366,7 +372,7 @@ def _count_horizons(horizon):
 def _check_history(history, window):
     """Return the series as (n_series, n_steps, n_features), and whether there may be several."""
     history = check_array(
-        history,
+        refuse_dates_and_masks("history", history),
         dtype=SERIES_DTYPES,
         ensure_2d=False,
         allow_nd=True,
@@ -402,7 +408,7 @@ def _model_rows(history, known, window, n_horizons, n_blocks):
         rows = np.zeros((n_series, n_rows, n_features), history.dtype)
     else:
         known = check_array(
-            known,
+            refuse_dates_and_masks("known", known),
             dtype=history.dtype,
             ensure_2d=False,
             allow_nd=True,

@@ -10,7 +10,13 @@ from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, validate_params
 
 from ._typing import Array, Floats
-from ._validation import POSITIVE_INTEGER, SERIES_DTYPES, check_horizon
+from ._validation import (
+    POSITIVE_INTEGER,
+    SERIES_DTYPES,
+    check_horizon,
+    refuse_dates_and_masks,
+    refuse_masks,
+)
 
 __all__ = ["sliding_windows"]
 
@@ -155,7 +161,11 @@ def sliding_windows(
     """
     names = list(getattr(series, "columns", ()))
     series = check_array(
-        series, dtype=SERIES_DTYPES, ensure_2d=False, ensure_all_finite=False, input_name="series"
+        refuse_dates_and_masks("series", series),
+        dtype=SERIES_DTYPES,
+        ensure_2d=False,
+        ensure_all_finite=False,
+        input_name="series",
     )
     series = np.expand_dims(series, 1) if series.ndim == 1 else series
     n_steps = series.shape[0]
@@ -183,7 +193,11 @@ def sliding_windows(
 def _check_known(known, series):
     """Return the features known in advance, 2-D and in the dtype of the series."""
     known = check_array(
-        known, dtype=series.dtype, ensure_2d=False, ensure_all_finite=False, input_name="known"
+        refuse_dates_and_masks("known", known),
+        dtype=series.dtype,
+        ensure_2d=False,
+        ensure_all_finite=False,
+        input_name="known",
     )
     if known.shape[0] < series.shape[0]:
         raise ValueError(
@@ -204,6 +218,7 @@ def _select_target(series, names, target):
 
     # An array without axes is a NumPy integer: a column, not a value for each step.
     if getattr(target, "shape", ()) != ():
+        refuse_masks("target", target)
         target = check_array(
             target, dtype=None, ensure_2d=False, ensure_all_finite=False, input_name="target"
         )

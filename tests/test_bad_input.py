@@ -5,6 +5,7 @@ may crash, hang or return NaN.
 """
 
 import numpy as np
+import pandas as pd
 import pytest
 from helpers.estimators import classifier, model
 from helpers.training import Recorder
@@ -18,8 +19,19 @@ X = rng.normal(size=(20, 6, 2)).astype(np.float32)
 y = rng.normal(size=20).astype(np.float32)
 
 
+DATES = np.datetime64("2026-01-01", "s") + np.arange(X.size).reshape(X.shape)
+TABLE = pd.DataFrame(X[:, 0].astype(float), columns=["a", "b"])
+
+
 def fitted():
     return model().fit(X, y)
+
+
+def as_objects(array):
+    """The array's own scalars: `astype(object)` would make Python's of them."""
+    objects = np.empty(array.shape, dtype=object)
+    objects.flat = [array[index] for index in np.ndindex(array.shape)]
+    return objects
 
 
 def with_value(array, value, dtype=None):
@@ -80,6 +92,138 @@ WRONG_DATA = {
     "strings in y": (lambda: model().fit(X, ["a"] * 20), ValueError, "could not convert string"),
     "complex X": (lambda: model().fit(X + 1j, y), ValueError, "Complex data not supported"),
     "complex y": (lambda: model().fit(X, y + 1j), ValueError, "Complex data not supported"),
+    "dates in X": (lambda: model().fit(DATES, y), TypeError, "X holds dates"),
+    "dates in a list": (lambda: model().fit(DATES[..., 0].tolist(), y), TypeError, "argument must"),
+    "NumPy's dates in a list": (
+        lambda: model().fit([list(row) for row in DATES[..., 0]], y),
+        TypeError,
+        "X holds dates",
+    ),
+    "NumPy's dates as objects": (
+        lambda: model().fit(as_objects(DATES[..., 0]), y),
+        TypeError,
+        "X holds dates",
+    ),
+    "dates in a list of sequences": (
+        lambda: model().fit([*X[:10], *DATES[10:, :3]], y),
+        TypeError,
+        "X holds dates",
+    ),
+    "dates in a column": (
+        lambda: model().fit(TABLE.assign(day=DATES[:, 0, 0]), y),
+        TypeError,
+        "X holds dates",
+    ),
+    "dates with a time zone in a column": (
+        lambda: model().fit(
+            TABLE[[]].assign(day=pd.Series(DATES[:, 0, 0]).dt.tz_localize("UTC")), y
+        ),
+        TypeError,
+        "X holds dates",
+    ),
+    "durations in X": (lambda: model().fit(DATES - DATES[0], y), TypeError, "X holds .*durations"),
+    "dates in y": (lambda: model().fit(X, DATES[:, 0, 0]), TypeError, "y holds dates"),
+    "dates in a Series y": (
+        lambda: model().fit(X, pd.Series(DATES[:, 0, 0])),
+        TypeError,
+        "y holds dates",
+    ),
+    "durations in y": (
+        lambda: model().fit(X, list(DATES[:, 0, 0] - DATES[0, 0, 0])),
+        TypeError,
+        "y holds .*durations",
+    ),
+    "dates in sample_weight": (
+        lambda: model().fit(X, y, sample_weight=DATES[:, 0, 0]),
+        TypeError,
+        "sample_weight holds dates",
+    ),
+    "dates in a series": (
+        lambda: sliding_windows(DATES[:, 0, 0], window=3),
+        TypeError,
+        "series holds dates",
+    ),
+    "dates in SequenceScaler": (
+        lambda: SequenceScaler().fit([*X[:10], *DATES[10:, :3]]),
+        TypeError,
+        "X holds dates",
+    ),
+    "masked X": (
+        lambda: model().fit(np.ma.array(X, mask=X > 1), y),
+        ValueError,
+        r"X has masked values.*X\.filled\(np\.nan\).*missing='mask'",
+    ),
+    "masked X with missing='mask'": (
+        lambda: model(missing="mask").fit(np.ma.array(X, mask=X > 1), y),
+        ValueError,
+        "X has masked values",
+    ),
+    "masked sequences in a list": (
+        lambda: model().fit([*X[:10], *np.ma.array(X[10:, :3], mask=X[10:, :3] > 0)], y),
+        ValueError,
+        "X has masked values",
+    ),
+    "masked rows in a list": (
+        lambda: model().fit(list(np.ma.array(X[..., 0], mask=X[..., 0] > 1)), y),
+        ValueError,
+        "X has masked values",
+    ),
+    "masked y": (lambda: model().fit(X, np.ma.array(y, mask=y > 1)), ValueError, "y has masked"),
+    "masked y of each time step": (
+        lambda: model(return_sequences=True).fit(X, list(np.ma.array(X, mask=X > 1))),
+        ValueError,
+        "y has masked",
+    ),
+    "masked classes": (
+        lambda: classifier().fit(X, np.ma.array(y > 0, mask=y > 1)),
+        ValueError,
+        "y has masked",
+    ),
+    "masked sample_weight": (
+        lambda: model().fit(X, y, sample_weight=np.ma.array(abs(y), mask=y > 1)),
+        ValueError,
+        "sample_weight has masked",
+    ),
+    "masked lengths": (
+        lambda: model().fit(X, y, lengths=np.ma.array(np.full(20, 3), mask=y > 1)),
+        ValueError,
+        "lengths has masked",
+    ),
+    "dates in a forecast's history": (
+        lambda: model().fit(X[..., :1], y).forecast(DATES[:, 0, 0], steps=2),
+        TypeError,
+        "history holds dates",
+    ),
+    "masked series": (
+        lambda: sliding_windows(np.ma.array(y, mask=y > 1), window=3),
+        ValueError,
+        "series has masked",
+    ),
+    "masked target of windows": (
+        lambda: sliding_windows(y, window=3, target=np.ma.array(y, mask=y > 1)),
+        ValueError,
+        "target has masked",
+    ),
+    "masked X in SequenceScaler": (
+        lambda: SequenceScaler().fit(np.ma.array(X, mask=X > 1)),
+        ValueError,
+        "X has masked",
+    ),
+    "columns swapped in a list of tables": (
+        lambda: model().fit([TABLE, TABLE[["b", "a"]]], y[:2]),
+        ValueError,
+        r"names should match in all tables .* got \['a', 'b'\] and \['b', 'a'\]",
+    ),
+    "columns swapped after the fit": (
+        lambda: model().fit([TABLE, TABLE[:9]], y[:2]).predict([TABLE[["b", "a"]]]),
+        ValueError,
+        "feature names should match",
+    ),
+    "tables and arrays in a list": (
+        lambda: model().fit([TABLE, TABLE.to_numpy()], y[:2]),
+        ValueError,
+        r"got \['a', 'b'\] and \[\]",
+    ),
     "sparse X": (lambda: model().fit(sparse.csr_array(X[:, :, 0]), y), TypeError, "[Ss]parse"),
     "ragged X": (lambda: model().fit([[1.0, 2.0], [1.0]], [0.0, 1.0]), ValueError, "inhomogeneous"),
     "n_timesteps does not divide the columns": (
