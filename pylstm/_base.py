@@ -27,13 +27,19 @@ from . import _unchecked, core
 from ._checks import check_states
 from ._fitting import LocalEpochs, Samples, TrainingLoop, Weights
 from ._lengths import is_step
+from ._options import WINDOW_SCALINGS, Scaling
 from ._persistence import VersionedStateMixin
 from ._typing import Array, ArrayLike, Floats
+from ._units import Levels, fit_units
 from ._validation import (
+    SERIES_DTYPES,
     aligned,
     as_sequences,
+    check_columns,
+    check_range,
     check_sequence_lengths,
     is_list_of_sequences,
+    lengths_before_padding,
     pad_sequences,
     refuse_dates_and_masks,
     validate_sequences,
@@ -72,6 +78,23 @@ def of_one_fit(method: _Method) -> _Method:
     return of_snapshot  # type: ignore[return-value]
 
 
+class Inputs(NamedTuple):
+    """Checked sequences, and how the network reads them."""
+
+    X: np.ndarray  # (n_samples, n_timesteps, n_features)
+    lengths: np.ndarray | None  # (n_samples,)
+    levels: Levels | None  # the windows' own, where they are scaled by these
+    scaling: Scaling | None
+
+    def take(self, rows):
+        """Some of them."""
+        levels, scaling = self.levels, self.scaling
+        if levels is not None:
+            levels = Levels(*(array[rows] for array in levels))
+            scaling = Scaling(*(array[rows] for array in scaling))
+        return Inputs(self.X[rows], _rows_of(self.lengths, rows), levels, scaling)
+
+
 class States(NamedTuple):
     """Hidden and cell states of all layers, (num_layers * num_directions, n_samples, hidden_size)."""
 
@@ -94,6 +117,10 @@ class BaseLSTM(
         "stateful": ["boolean"],
         "missing": [StrOptions({"error", "mask"})],
         "n_timesteps": [Interval(Integral, 1, None, closed="left"), None],
+        "standardize": ["boolean"],
+        "window_scaling": [StrOptions(set(WINDOW_SCALINGS)), None],
+        "window_features": ["array-like", Interval(Integral, 0, None, closed="left"), None],
+        "forget_bias": [Interval(Real, None, None, closed="neither"), StrOptions({"chrono"})],
         "solver": [StrOptions(set(_SOLVERS))],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -140,6 +167,10 @@ class BaseLSTM(
         stateful,
         missing,
         n_timesteps,
+        standardize,
+        window_scaling,
+        window_features,
+        forget_bias,
         solver,
         alpha,
         batch_size,
@@ -175,6 +206,10 @@ class BaseLSTM(
         self.stateful = stateful
         self.missing = missing
         self.n_timesteps = n_timesteps
+        self.standardize = standardize
+        self.window_scaling = window_scaling
+        self.window_features = window_features
+        self.forget_bias = forget_bias
         self.solver = solver
         self.alpha = alpha
         self.batch_size = batch_size
@@ -212,12 +247,24 @@ class BaseLSTM(
         """Validated targets in the dtype of the network, an axis of targets last."""
 
     @abstractmethod
-    def _validation_score(self, y, output, sample_weight):
-        """Score of outputs (n, n_outputs) for targets (n, n_targets), the greater the better."""
+    def _to_be_scored(self, output, levels):
+        """What is scored of outputs (n, [n_timesteps,] n_outputs): in the units of y."""
 
     @abstractmethod
-    def _to_predictions(self, output):
-        """From the network's outputs, (..., n_outputs), to what users get for them."""
+    def _validation_score(self, y, predicted, sample_weight):
+        """Score of that for targets (n, n_targets), the greater the better."""
+
+    @abstractmethod
+    def _to_predictions(self, output, levels=None):
+        """From the network's outputs, (n, [n_timesteps,] n_outputs), to what users get for them."""
+
+    def _features_of_targets(self, n_targets, features):
+        """The feature whose statistics scale each target; None where targets are no quantities."""
+        return None
+
+    def _highway_steps(self):
+        """Time steps that the linear layer reads directly."""
+        return 0
 
     # Fitting
 
@@ -332,6 +379,8 @@ class BaseLSTM(
         validation = None if held_out is None else model._check_held_out(*held_out)
         if self.early_stopping and validation is None:
             train, validation = model._split(train)
+        if not continuing:
+            model._learn_units(train)
         training = model._train(train, validation, incremental=incremental)
         if training.has_learned:
             self._adopt(model)
@@ -349,6 +398,12 @@ class BaseLSTM(
             raise ValueError(
                 "stateful=True takes the samples for consecutive windows of one series, in their "
                 "order: set shuffle=False."
+            )
+        if self.stateful and self.window_scaling is not None:
+            raise ValueError(
+                f"window_scaling={self.window_scaling!r} has the network read each window on a scale "
+                "of its own, across which no state can be carried: set stateful=False, or "
+                "window_scaling=None."
             )
         check_callbacks(self.callbacks)
 
@@ -384,25 +439,26 @@ class BaseLSTM(
         return state
 
     def _check_X(self, X, lengths=None, *, reset=False):
-        """X as a validated view of sequences in the dtype of the network, and their lengths."""
+        """X as a validated view of sequences of float64 or float32, and their lengths."""
         refuse_dates_and_masks("lengths", lengths)
         with_names = X[0] if is_list_of_sequences(X) else None
         X, lengths = pad_sequences(X, lengths)
         dtype = self.dtype if reset else self._parameters.dtype
         missing = self.missing == "mask" if reset else self._architecture.mask_missing
-        finite = "allow-nan" if missing else True
-        with np.errstate(over="ignore"):  # the check for infinity reports it
-            X = validate_sequences(
-                self,
-                X,
-                reset=reset,
-                with_names=with_names,
-                dtype=dtype,
-                ensure_all_finite=finite if lengths is None else False,
-            )
+        X = validate_sequences(
+            self,
+            X,
+            reset=reset,
+            with_names=with_names,
+            dtype=SERIES_DTYPES,
+            ensure_all_finite=False,
+        )
         X = aligned(X)
         sequences = as_sequences(X, self.n_timesteps) if reset else self._as_in_fit(X)
+        if lengths is None and not missing:
+            lengths = lengths_before_padding(sequences)
         lengths = check_sequence_lengths(lengths, sequences, allow_nan=missing)
+        check_range(sequences, lengths, dtype, allow_nan=missing, estimator=self)
         n_timesteps = sequences.shape[1]
         if reset:
             self.n_timesteps_ = n_timesteps if lengths is None else None
@@ -446,7 +502,10 @@ class BaseLSTM(
             refuse_dates_and_masks("sample_weight", sample_weight)
             sample_weight = aligned(
                 _check_sample_weight(
-                    sample_weight, sequences, dtype=sequences.dtype, ensure_non_negative=True
+                    sample_weight,
+                    sequences,
+                    dtype=np.dtype(self.dtype if reset else self._parameters.dtype).type,
+                    ensure_non_negative=True,
                 )
             )
         sample_weight = self._combined_weight(y, sample_weight)
@@ -501,6 +560,9 @@ class BaseLSTM(
                 ("bidirectional", self.bidirectional, arch.bidirectional),
                 ("return_sequences", self.return_sequences, arch.return_sequences),
                 ("missing", self.missing, "mask" if arch.mask_missing else "error"),
+                ("highway", self._highway_steps(), arch.highway),
+                ("standardize", bool(self.standardize), self._standardizes),
+                ("window_scaling", self.window_scaling, self._units.kind),
                 ("dtype", self.dtype, self._parameters.dtype.name),
                 ("the loss", self._make_loss(samples.y), self._loss),
                 ("the number of outputs in y", samples.y.shape[-1], self._n_targets),
@@ -542,11 +604,18 @@ class BaseLSTM(
             bidirectional=bool(self.bidirectional),
             return_sequences=bool(self.return_sequences),
             mask_missing=self.missing == "mask",
+            highway=self._highway_steps(),
         )
         # Own streams: every later call continues the shuffling and validates on the same samples.
         seeds = random_state.randint(np.iinfo(np.int32).max, size=3).tolist()
         self._weights = Weights(
-            core.init_parameters(self._architecture, dtype=self.dtype, random_state=seeds[0])
+            core.init_parameters(
+                self._architecture,
+                dtype=self.dtype,
+                random_state=seeds[0],
+                forget_bias=self.forget_bias,
+                n_timesteps=samples.X.shape[1],
+            )
         )
         self._split_seed = seeds[1]
         self._random_state = np.random.RandomState(seeds[2])
@@ -554,6 +623,43 @@ class BaseLSTM(
         self.loss_curve_ = []
         self.validation_scores_ = None
         self.n_iter_ = self.t_ = 0
+
+    def _learn_units(self, samples):
+        """How the network's numbers follow from those of X and y, from the samples to train on."""
+        n_features = samples.X.shape[2]
+        features = self._scaled_features(n_features)
+        self._standardizes = bool(self.standardize)
+        self._units = fit_units(
+            samples,
+            self.window_scaling,
+            features,
+            self._features_of_targets(self._n_targets, features),
+            standardize=self._standardizes,
+            steps=self._architecture.return_sequences,
+            positive=isinstance(self._loss, core.Poisson),
+            n_threads=core.effective_n_threads(self.n_jobs),
+        )
+
+    def _scaled_features(self, n_features):
+        """Which features a window's own statistics scale, as a mask."""
+        if self.window_features is None:
+            return np.ones(n_features, dtype=bool)
+        features = np.zeros(n_features, dtype=bool)
+        features[check_columns("window_features", self.window_features, n_features)] = True
+        return features
+
+    def _to_network(self, samples):
+        """The samples to train on as the network learns them."""
+        n_threads = core.effective_n_threads(self.n_jobs)
+        levels = self._units.levels(samples.X, samples.lengths, n_threads)
+        dtype, y = self._parameters.dtype, samples.y
+        if self._units.targets is not None:
+            y = self._units.to_network(y, levels, self._architecture.return_sequences)
+        with np.errstate(over="ignore"):  # the check reports it
+            y = np.ascontiguousarray(y, dtype)
+        if not np.isfinite(y[samples.rows]).all():
+            raise ValueError(f"Input y contains a value too large for {dtype!r}.")
+        return samples._replace(y=y, scaling=self._units.scaling(levels))
 
     def _strata(self, samples):
         """What the samples held out shall have in the same proportions as all; None for nothing."""
@@ -584,7 +690,10 @@ class BaseLSTM(
         score = None
         if validation is not None:
             score = partial(self._score_samples, validation, n_threads)
-        epochs = LocalEpochs(self, train, n_threads)
+        loss = self._loss
+        if self._units.targets is not None:
+            loss = loss._for_scaled_targets(self._units.targets.scale)
+        epochs = LocalEpochs(self, self._to_network(train), loss, n_threads)
         training = TrainingLoop(self, epochs, score, incremental=incremental)
         training.run()
         return training
@@ -598,29 +707,31 @@ class BaseLSTM(
 
     def _score_samples(self, samples, n_threads):
         """Validation score of the present weights; nan if an output is not finite."""
-        X, lengths, y, weight, rows = samples
-        outputs = []
-        state = None
-        chunk_size = max(1, _SCORED_AT_ONCE // X[0].size)
+        rows, parts, state = samples.rows, [], None
+        chunk_size = max(1, _SCORED_AT_ONCE // samples.X[0].size)
         for chunk in gen_batches(len(rows), chunk_size):
             here = rows[chunk]
-            output, state = self._run_network(X[here], _rows_of(lengths, here), state, n_threads)
-            outputs.append(output)
-        output = np.concatenate(outputs)
-        if not np.isfinite(output).all():
-            return np.nan
-        lengths, weight = _rows_of(lengths, rows), _rows_of(weight, rows)
-        y, output, weight = self._by_step(lengths, y[rows], output, weight)
-        return float(self._validation_score(y, output, weight))
+            inputs = self._inputs(samples.X[here], _rows_of(samples.lengths, here), n_threads)
+            output, state = self._run_network(inputs, state, n_threads)
+            if not np.isfinite(output).all():
+                return np.nan
+            parts.append(self._to_be_scored(output, inputs.levels))
+        y, predicted, weight = self._by_step(
+            _rows_of(samples.lengths, rows),
+            samples.y[rows],
+            np.concatenate(parts),
+            _rows_of(samples.sample_weight, rows),
+        )
+        return float(self._validation_score(y, predicted, weight))
 
-    def _by_step(self, lengths, y, output, weight):
-        """Targets, outputs and weights, with a row for each time step if there is an output for each."""
+    def _by_step(self, lengths, y, predicted, weight):
+        """The same with a row for each time step, if there is an output for each."""
         if not self._architecture.return_sequences:
-            return y, output, weight
+            return y, predicted, weight
         n, n_timesteps = y.shape[:2]
         lengths = np.full(n, n_timesteps) if lengths is None else lengths
         steps = is_step(lengths, n_timesteps)
-        return y[steps], output[steps], None if weight is None else np.repeat(weight, lengths)
+        return y[steps], predicted[steps], None if weight is None else np.repeat(weight, lengths)
 
     # Using what was learned
 
@@ -629,55 +740,56 @@ class BaseLSTM(
         """The flat vector of the weights in use."""
         return self._weights.parameters
 
-    def _run_network(self, X, lengths, state, n_threads, *, return_state=False):
-        """Outputs of the network, and the states to go on from (None where nobody does)."""
+    def _inputs(self, X, lengths, n_threads):
+        """Checked sequences as the network reads them."""
+        levels = self._units.levels(X, lengths, n_threads)
+        return Inputs(X, lengths, levels, self._units.scaling(levels))
+
+    def _check_inputs(self, X, lengths):
+        """The same for what users pass."""
+        check_is_fitted(self)
+        return self._inputs(*self._check_X(X, lengths), core.effective_n_threads(self.n_jobs))
+
+    def _call(self, function, inputs, state, n_threads, **options):
+        """Call a function of `_unchecked` for inputs and the states that they start from."""
         h, c = (None, None) if state is None else state
+        return function(
+            self._parameters,
+            inputs.X,
+            self._architecture,
+            lengths=inputs.lengths,
+            h0=h,
+            c0=c,
+            scaling=inputs.scaling,
+            n_threads=n_threads,
+            **options,
+        )
+
+    def _run_network(self, inputs, state, n_threads, *, return_state=False):
+        """Outputs of the network, and the states to go on from (None where nobody does)."""
+        predict = partial(self._call, _unchecked.predict)
         if not self._carries_state:
-            result = _unchecked.predict(
-                self._parameters,
-                X,
-                self._architecture,
-                lengths=lengths,
-                h0=h,
-                c0=c,
-                return_states=return_state,
-                n_threads=n_threads,
-            )
+            result = predict(inputs, state, n_threads, return_states=return_state)
             return (result[0], States(*result[1:])) if return_state else (result, None)
         # consecutive windows of one series, each from the states that the one before has left
         outputs = []
-        for window in range(len(X)):
-            output, h, c = _unchecked.predict(
-                self._parameters,
-                X[window : window + 1],
-                self._architecture,
-                lengths=None if lengths is None else lengths[window : window + 1],
-                h0=h,
-                c0=c,
-                return_states=True,
-                n_threads=1,
-            )
+        for window in range(len(inputs.X)):
+            window = inputs.take(slice(window, window + 1))
+            output, *state = predict(window, state, 1, return_states=True)
             outputs.append(output)
-        return np.concatenate(outputs), States(h, c)
+        return np.concatenate(outputs), States(*state)
 
-    def _finite_output(self, sequences, lengths, state=None, *, return_state=False):
-        """Outputs of the network for checked sequences, all finite, and the final states."""
+    def _finite_output(self, inputs, state=None, *, return_state=False):
+        """Outputs of the network, all finite, and the final states."""
         if state is not None:
             h, c = state
-            n_states = 1 if self._carries_state else len(sequences)
+            n_states = 1 if self._carries_state else len(inputs.X)
             shape = self._architecture._states_shape(n_states)
             state = check_states(("h0", h), ("c0", c), shape, self._parameters.dtype)
         n_threads = core.effective_n_threads(self.n_jobs)
-        output, state = self._run_network(
-            sequences, lengths, state, n_threads, return_state=return_state
-        )
+        output, state = self._run_network(inputs, state, n_threads, return_state=return_state)
         self._refuse_infinite(output)
         return output, state
-
-    def _network_output(self, X, lengths=None, state=None, *, return_state=False):
-        """The same for what users pass."""
-        check_is_fitted(self)
-        return self._finite_output(*self._check_X(X, lengths), state, return_state=return_state)
 
     def _refuse_infinite(self, predictions):
         finite = np.isfinite(predictions)
@@ -694,15 +806,15 @@ class BaseLSTM(
             return result.astype(np.float64, copy=False)
         return result
 
-    def _states_before(self, X, lengths):
+    def _states_before(self, inputs):
         """The states that the samples start from; None for zeros."""
         if not self._carries_state:
-            return None, None
-        h, c = np.zeros((2, *self._architecture._states_shape(len(X))), self._parameters.dtype)
+            return None
+        n = len(inputs.X)
+        h, c = np.zeros((2, *self._architecture._states_shape(n)), self._parameters.dtype)
         state = None
-        for window in range(len(X) - 1):
-            here = slice(window, window + 1)
-            _, state = self._run_network(X[here], _rows_of(lengths, here), state, 1)
+        for window in range(n - 1):
+            _, state = self._run_network(inputs.take(slice(window, window + 1)), state, 1)
             h[:, window + 1], c[:, window + 1] = state.h[:, 0], state.c[:, 0]
         return h, c
 
@@ -768,21 +880,11 @@ class BaseLSTM(
         TypeError, ValueError
             If `X` has another shape than in `fit` or is not finite.
         """
-        check_is_fitted(self)
-        sequences, lengths = self._check_X(X, lengths)
-        h, c = self._states_before(sequences, lengths)
-        _, h_n, _ = _unchecked.predict(
-            self._parameters,
-            sequences,
-            self._architecture,
-            lengths=lengths,
-            h0=h,
-            c0=c,
-            return_states=True,
-            n_threads=core.effective_n_threads(self.n_jobs),
-        )
+        inputs = self._check_inputs(X, lengths)
+        state, n_threads = self._states_before(inputs), core.effective_n_threads(self.n_jobs)
+        _, h_n, _ = self._call(_unchecked.predict, inputs, state, n_threads, return_states=True)
         top = h_n[-self._architecture.num_directions :]  # (directions, n_samples, hidden_size)
-        return self._in_dtype_of(X, top.transpose(1, 0, 2).reshape(len(sequences), -1))
+        return self._in_dtype_of(X, top.transpose(1, 0, 2).reshape(len(inputs.X), -1))
 
     @property
     def _n_features_out(self):
@@ -847,17 +949,9 @@ class BaseLSTM(
                 f"direction must be one of {directions}, got {direction!r}: only a bidirectional "
                 "network has a reverse direction."
             )
-        sequences, lengths = self._check_X(X, lengths)
-        h, c = self._states_before(sequences, lengths)
-        traces = _unchecked.gate_activations(
-            self._parameters,
-            sequences,
-            arch,
-            lengths=lengths,
-            h0=h,
-            c0=c,
-            n_threads=core.effective_n_threads(self.n_jobs),
-        )
+        inputs = self._check_inputs(X, lengths)
+        state, n_threads = self._states_before(inputs), core.effective_n_threads(self.n_jobs)
+        traces = self._call(_unchecked.gate_activations, inputs, state, n_threads)
         cell = layer % arch.num_layers * arch.num_directions + directions.index(direction)
         return core.GateActivations(*traces[:, cell])
 
@@ -883,7 +977,15 @@ class BaseLSTM(
             If the network is bidirectional.
         """
         check_is_fitted(self)
-        return PredictionStream(self._parameters, self._architecture, self._to_predictions)
+        if self._units.kind is not None:
+            raise ValueError(
+                f"window_scaling={self._units.kind!r} scales each window by its own statistics, which "
+                "are not known before its end: a stream cannot. Predict whole windows, or fit with "
+                "window_scaling=None."
+            )
+        return PredictionStream(
+            self._parameters, self._architecture, self._to_predictions, self._units.scaling(None)
+        )
 
     def without_optimizer(self) -> "Self":
         """A copy for prediction alone: without what only further training needs.
@@ -973,13 +1075,15 @@ BaseLSTM.transform = of_one_fit(BaseLSTM.transform)  # type: ignore[method-assig
 class PredictionStream(core.Stream):
     """What `BaseLSTM.stream` returns: `pylstm.core.Stream`, its outputs turned into predictions."""
 
-    def __init__(self, params, arch, to_predictions):
-        super().__init__(params, arch)
+    def __init__(self, params, arch, to_predictions, scaling):
+        super().__init__(params, arch, scaling)
         self._to_predictions = to_predictions
 
     def step(self, x: ArrayLike) -> Array:
         """Take the next time step; see `BaseLSTM.stream`."""
-        return self._to_predictions(super().step(x)[np.newaxis])[0]
+        axes = (0, 1) if self._arch.return_sequences else (0,)  # the sample, and its time step
+        prediction: Array = self._to_predictions(np.expand_dims(super().step(x), axes))
+        return prediction[(0,) * len(axes)]
 
 
 def _rows_of(array, rows):

@@ -58,7 +58,6 @@ def backward(
     d_states: tuple[_Real, _Real],
     n_threads: int,
 ) -> None: ...
-
 def window_statistics(
     X: _Real,
     lengths: _Indices | None,

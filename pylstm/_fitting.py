@@ -20,6 +20,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from . import _unchecked, core
+from ._options import Scaling
 from ._progress import Progress
 from ._warnings import users_level
 from .training import call_all, check_callbacks
@@ -33,6 +34,7 @@ class Samples(NamedTuple):
     y: np.ndarray  # (n_samples, n_targets), or (n_samples, n_timesteps, n_targets)
     sample_weight: np.ndarray | None  # (n_samples,)
     rows: np.ndarray  # indices of samples, none of zero weight
+    scaling: Scaling | None = None  # how the network reads X
 
 
 class Weights:
@@ -90,7 +92,9 @@ class LocalEpochs:
         The estimator in training: its parameters, and the weights, optimiser and random stream that
         an epoch changes.
     samples : Samples
-        What it learns from.
+        What it learns from, as the network reads and learns it.
+    loss : Loss
+        What it makes small.
     n_threads : int
         Threads to run on.
 
@@ -100,7 +104,7 @@ class LocalEpochs:
         If windows to be carried on from batch to batch all fit into one batch.
     """
 
-    def __init__(self, model, samples, n_threads):
+    def __init__(self, model, samples, loss, n_threads):
         self.n_samples = len(samples.rows)
         if model.stateful and 1 < self.n_samples <= model.batch_size:
             raise ValueError(
@@ -112,6 +116,7 @@ class LocalEpochs:
             samples = merge_equal_samples(samples)
         self._model = model
         self._samples = samples
+        self._loss = loss
         self._n_threads = n_threads
 
     def run_epoch(self, epoch, n_epochs, merits):
@@ -138,9 +143,11 @@ class LocalEpochs:
             model._optimizer,
             order=order,
             batch_size=model.batch_size,
-            loss=model._loss,
+            loss=self._loss,
             sample_weight=samples.sample_weight,
             lengths=samples.lengths,
+            scaling=samples.scaling,
+            fixed_highway=True,
             alpha=0.0 if model.solver == "adamw" else model.alpha,
             max_grad_norm=model.max_grad_norm,
             max_grad_value=model.max_grad_value,
@@ -164,7 +171,7 @@ class LocalEpochs:
 
     def loss_of_zero_output(self):
         """Mean loss if the network's output were zero for every sample: that of zero weights."""
-        X, lengths, y, sample_weight, rows = self._samples
+        X, lengths, y, sample_weight, rows, _ = self._samples
         arch = self._model._architecture
         n_steps = X.shape[1] if arch.return_sequences else 1
         one_unit = core.Architecture(
@@ -175,7 +182,7 @@ class LocalEpochs:
             np.broadcast_to(np.zeros(1, y.dtype), (len(rows), n_steps, 1)),
             y[rows],
             one_unit,
-            loss=self._model._loss,
+            loss=self._loss,
             sample_weight=None if sample_weight is None else sample_weight[rows],
             lengths=lengths[rows] if arch.return_sequences and lengths is not None else None,
         )
@@ -202,21 +209,22 @@ def merge_equal_samples(samples):
     The loss of the whole batch stays what it is, while its rounding no longer depends on the order
     of the samples, nor on whether a sample is given twice or with twice the weight.
     """
-    X, lengths, y, weight, rows = samples
+    X, lengths, y, weight, rows, scaling = samples
 
     def content(row):  # a digest: nothing of the size of X is made
         length = X.shape[1] if lengths is None else lengths[row]
         targets = y[row, :length] if y.ndim == 3 else y[row]
-        return blake2b(X[row, :length].tobytes() + targets.tobytes(), digest_size=16).digest()
+        sequence = X[row, :length].astype(np.float64)  # the same, whichever dtype X was given in
+        return blake2b(sequence.tobytes() + targets.tobytes(), digest_size=16).digest()
 
     _, first, group = np.unique(
         [content(row) for row in rows], return_index=True, return_inverse=True
     )
-    merged_weight = np.zeros(len(X), X.dtype)
+    merged_weight = np.zeros(len(X), y.dtype)
     merged_weight[rows[first]] = np.bincount(
         group, weights=None if weight is None else weight[rows]
     )
-    return Samples(X, lengths, y, merged_weight, rows[first])
+    return Samples(X, lengths, y, merged_weight, rows[first], scaling)
 
 
 class Outcome(Enum):

@@ -36,6 +36,10 @@ class Loss:
     def _settings(self) -> NDArray[np.float64] | None:
         return None
 
+    def _for_scaled_targets(self, scale: NDArray[np.float64]) -> "Loss":
+        """The same loss of targets that were divided by a scale, (n_targets,), but for a factor."""
+        return self
+
 
 @dataclass(frozen=True)
 class SquaredError(Loss):
@@ -95,6 +99,21 @@ class Huber(Loss):
     @property
     def _settings(self) -> NDArray[np.float64] | None:
         return np.array([self.delta], dtype=np.float64)
+
+    def _for_scaled_targets(self, scale: NDArray[np.float64]) -> Loss:
+        return _HuberByTarget(tuple((self.delta / scale).tolist()))
+
+
+@dataclass(frozen=True)
+class _HuberByTarget(Loss):
+    """With a delta for each target."""
+
+    deltas: tuple[float, ...]
+    _kind = Huber._kind
+
+    @property
+    def _settings(self) -> NDArray[np.float64] | None:
+        return np.array(self.deltas, dtype=np.float64)
 
 
 @dataclass(frozen=True)

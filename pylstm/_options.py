@@ -21,7 +21,7 @@ class Dimensions(NamedTuple):
     directions: int
     return_sequences: bool
     mask_missing: bool
-    highway: int
+    highway: int = 0
 
 
 class Objective(NamedTuple):

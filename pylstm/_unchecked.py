@@ -35,7 +35,9 @@ def window_statistics(X, kind, *, lengths, n_threads):
     return center, scale
 
 
-def forward(params, X, arch, lengths, h0, c0, scaling, n_threads, *, hidden=None, h_n=None, c_n=None):
+def forward(
+    params, X, arch, lengths, h0, c0, scaling, n_threads, *, hidden=None, h_n=None, c_n=None
+):
     """The network's output; `hidden`, `h_n` and `c_n` are filled unless they are None."""
     lengths = heeded(lengths, X.shape[1])
     output = np.empty(arch._output_shape(X), params.dtype)
@@ -71,7 +73,20 @@ def gate_activations(params, X, arch, lengths, h0, c0, scaling, n_threads):
 
 
 def backward(
-    params, X, arch, lengths, h0, c0, scaling, n_threads, *, d_output, d_hidden, d_h_n, d_c_n, result
+    params,
+    X,
+    arch,
+    lengths,
+    h0,
+    c0,
+    scaling,
+    n_threads,
+    *,
+    d_output,
+    d_hidden,
+    d_h_n,
+    d_c_n,
+    result,
 ):
     """Fill the four arrays of `result`, d_params (zeros before), d_X, d_h0 and d_c0."""
     if len(X) > 0:
@@ -103,7 +118,8 @@ def loss_and_gradient(
 
 def train(
     params, X, y, arch, optimizer, *, order, batch_size, loss, sample_weight, lengths, scaling,
-    alpha, fixed_highway, max_grad_norm, max_grad_value, dropout, recurrent_dropout, seed, stateful, average, n_threads,
+    alpha, fixed_highway, max_grad_norm, max_grad_value, dropout, recurrent_dropout, seed, stateful,
+    average, n_threads,
 ):  # fmt: skip
     """Train for one pass over the samples, in place."""
     lengths = heeded(lengths, X.shape[1])

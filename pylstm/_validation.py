@@ -3,7 +3,7 @@
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import check_array, gen_batches
+from sklearn.utils import assert_all_finite, check_array, gen_batches
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import validate_data
 
@@ -239,6 +239,120 @@ def check_sequence_lengths(lengths, sequences, *, allow_nan=False):
                 "of a sequence."
             )
     return lengths
+
+
+def lengths_before_padding(sequences):
+    """Lengths of sequences that end in time steps of NaNs alone: these are padding.
+
+    Parameters
+    ----------
+    sequences : ndarray of shape (n_samples, n_timesteps, n_features)
+        The sequences.
+
+    Returns
+    -------
+    lengths : ndarray of int64 of shape (n_samples,) or None
+        None if no sequence ends so.
+
+    Raises
+    ------
+    ValueError
+        If a sequence has no other time steps.
+    """
+    padded = np.flatnonzero(np.isnan(sequences[:, -1]).all(axis=1))
+    if len(padded) == 0:
+        return None
+    n_timesteps = sequences.shape[1]
+    lengths = np.full(len(sequences), n_timesteps)
+    for chunk in gen_batches(len(padded), max(1, _CHUNK_SIZE // sequences[0].size)):
+        rows = padded[chunk]
+        is_padding = np.isnan(sequences[rows]).all(axis=2)
+        lengths[rows] = n_timesteps - is_padding[:, ::-1].argmin(axis=1)
+        if is_padding.all(axis=1).any():
+            row = rows[is_padding.all(axis=1)][0]
+            raise ValueError(
+                f"Input X contains NaN in all time steps of sample {row}: time steps of NaNs at the end "
+                "of a sequence are padding, and at least one must come before them."
+            )
+    return lengths
+
+
+def check_range(sequences, lengths, dtype, *, allow_nan, estimator):
+    """Refuse values that are not finite, or would not be in the network's dtype.
+
+    Parameters
+    ----------
+    sequences : ndarray of shape (n_samples, n_timesteps, n_features)
+        The sequences; known to be finite if there are lengths.
+
+    lengths : ndarray of int64 of shape (n_samples,) or None
+        Their time steps.
+
+    dtype : dtype
+        The network's.
+
+    allow_nan : bool
+        Whether NaN may be among the values.
+
+    estimator : estimator instance
+        The estimator that error messages name.
+    """
+    if lengths is None:
+        assert_all_finite(
+            sequences,
+            allow_nan=allow_nan,
+            estimator_name=type(estimator).__name__,
+            input_name="X",
+        )
+    dtype = np.dtype(dtype)
+    if sequences.dtype.itemsize <= dtype.itemsize:
+        return
+    limit = np.finfo(dtype).max
+    for chunk in gen_batches(len(sequences), max(1, _CHUNK_SIZE // sequences[0].size)):
+        values = sequences[chunk]
+        if lengths is not None:
+            values = values[is_step(lengths[chunk], sequences.shape[1])]
+        # fmin and fmax leave NaN out
+        if np.fmin.reduce(values, axis=None) < -limit or np.fmax.reduce(values, axis=None) > limit:
+            raise ValueError(f"Input X contains a value too large for {dtype!r}.")
+
+
+def check_columns(name, columns, n_features):
+    """Positions of features, one or several, as a list of ints from 0 on.
+
+    Parameters
+    ----------
+    name : str
+        What errors call them.
+
+    columns : int or array-like of int
+        The positions; negative ones count from the last.
+
+    n_features : int
+        How many there are.
+
+    Returns
+    -------
+    columns : list of int
+
+    Raises
+    ------
+    ValueError
+        If they are no such positions.
+    """
+    array = np.atleast_1d(np.asarray(columns))
+    if (
+        array.ndim != 1
+        or array.dtype.kind not in "iu"
+        or array.size == 0
+        or array.min() < -n_features
+        or array.max() >= n_features
+    ):
+        raise ValueError(
+            f"{name} must be positions of features, integers from 0 to {n_features - 1}, got "
+            f"{columns!r}."
+        )
+    return (array.astype(np.int64) % n_features).tolist()
 
 
 def aligned(X):

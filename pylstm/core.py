@@ -789,6 +789,8 @@ class Stream:
         The flat parameter vector; copied, so that later changes to it do not count.
     arch : Architecture
         The network's dimensions.
+    scaling : tuple of two array-likes of shape (n_features,), default=None
+        As for `forward`; copied.
 
     Raises
     ------
@@ -808,7 +810,12 @@ class Stream:
     True
     """
 
-    def __init__(self, params: ArrayLike, arch: Architecture) -> None:
+    def __init__(
+        self,
+        params: ArrayLike,
+        arch: Architecture,
+        scaling: tuple[ArrayLike, ArrayLike] | None = None,
+    ) -> None:
         vector = _check_params(params, arch)
         if arch.bidirectional:
             raise ValueError(
@@ -817,6 +824,10 @@ class Stream:
             )
         self._arch = arch
         self._dtype = vector.dtype
+        self._scaling = None
+        if scaling is not None:
+            center, factor = _check_scaling(scaling, np.empty((1, 1, arch.n_features)))
+            self._scaling = center[0].copy(), factor[0].copy()
         self._handle = kernels.stream_open(vector, arch._dimensions)
 
     def step(self, x: ArrayLike) -> Floats:
@@ -832,6 +843,9 @@ class Stream:
         output : ndarray of shape (n_outputs,)
             What the network would predict if the sequence ended here.
         """
+        if self._scaling is not None:
+            center, factor = self._scaling
+            x = (np.asarray(x, np.float64) - center) * factor
         x = np.ascontiguousarray(x, self._dtype)
         if not x.flags.aligned:
             x = x.copy()
@@ -1153,7 +1167,9 @@ def _check_call(params, X, arch, lengths, scaling):
 def _check_scaling(scaling, X):
     """Center and factor, in two dimensions, as the kernels take them."""
     if not isinstance(scaling, tuple | list) or len(scaling) != 2:
-        raise TypeError(f"scaling must be a tuple of two arrays, (center, factor), got {scaling!r}.")
+        raise TypeError(
+            f"scaling must be a tuple of two arrays, (center, factor), got {scaling!r}."
+        )
     center, factor = map(np.asarray, scaling)
     n_samples, _, n_features = X.shape
     shape = (n_features,) if center.ndim == 1 else (n_samples, n_features)

@@ -20,6 +20,7 @@ from helpers.estimators import (
     replace_pass,
     suiting,
     y,
+    plain,
 )
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
@@ -117,11 +118,11 @@ def test_stalling_is_judged_by_the_loss_of_zero_outputs(loss, return_sequences, 
     parameters = {"loss": loss, "return_sequences": return_sequences, "n_iter_no_change": 1}
     monkeypatch.setattr(_unchecked, "train", lambda *args, **options: of_zeros + 1e-3)
     with pytest.warns(ConvergenceWarning, match="worse than that of an output of 0"):
-        model(**parameters).fit(X, targets, weight, lengths=LENGTHS)
+        plain(**parameters).fit(X, targets, weight, lengths=LENGTHS)
     monkeypatch.setattr(_unchecked, "train", lambda *args, **options: of_zeros - 1e-3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model(**parameters).fit(X, targets, weight, lengths=LENGTHS)
+        plain(**parameters).fit(X, targets, weight, lengths=LENGTHS)
 
 
 @pytest.mark.parametrize("loss", ALL_LOSSES, ids=str)

@@ -150,6 +150,7 @@ def test_ctrl_c_at_any_time_leaves_the_model_before_or_the_first_epochs_of_the_n
         """
         import random
         import signal
+        import time
         import warnings
         import numpy as np
         from helpers.estimators import X, model, y
@@ -158,13 +159,15 @@ def test_ctrl_c_at_any_time_leaves_the_model_before_or_the_first_epochs_of_the_n
         signal.signal(signal.SIGALRM, signal.default_int_handler)
         settings = {"max_iter": 12, "n_iter_no_change": np.inf, "random_state": 1}
         before = model().fit(X, y)
+        start = time.perf_counter()
         longest = model(**settings).fit(X, y)
+        duration = time.perf_counter() - start
         new = [model(**settings | {"max_iter": n + 1}).fit(X, y).predict(X) for n in range(12)]
         rng, ended = random.Random(0), []
         for trial in range(150):
             regressor = model().fit(X, y).set_params(**settings)
             try:
-                signal.setitimer(signal.ITIMER_REAL, rng.uniform(2e-4, 5e-3))
+                signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-5, 1.2 * duration))
                 regressor.fit(X, y)
                 while True:
                     pass

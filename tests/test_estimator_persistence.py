@@ -83,12 +83,12 @@ def with_format(number):
 
 
 def test_pickle_carries_the_format_version():
-    assert model().__getstate__()["_pylstm_format"] == persistence.FORMAT == 1
+    assert model().__getstate__()["_pylstm_format"] == persistence.FORMAT == 2
 
 
 def test_pickle_of_a_newer_format_is_refused():
-    with pytest.raises(ValueError, match=r"format 2; the installed one reads formats up to 1"):
-        LSTMRegressor().__setstate__(with_format(2))
+    with pytest.raises(ValueError, match=r"format 3; the installed one reads formats up to 2"):
+        LSTMRegressor().__setstate__(with_format(3))
 
 
 @pytest.mark.parametrize("stamp", [None, "1.0", 0])

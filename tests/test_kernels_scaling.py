@@ -124,7 +124,8 @@ def test_statistics_are_of_the_observed_steps(kind, dtype):
     expected = expected_statistics(X.astype(float), problem.lengths, kind)
     assert_allclose(center, expected[0], rtol=1e-14, atol=1e-14)
     assert_allclose(scale, expected[1], rtol=1e-14)
-    assert np.isfinite(center).all() and (scale > 0).all()
+    assert np.isfinite(center).all()
+    assert (scale > 0).all()
 
 
 def test_statistics_do_not_depend_on_threads_or_strides(threads_even_for_little_work):

@@ -34,7 +34,9 @@ def test_stream_gives_the_bits_of_forward_at_every_step(shape, head, mask_missin
         for t, x in enumerate(sequence):
             output = stream.step(x)
             whole = core.forward(params, sequence[np.newaxis, : t + 1], arch, **states)
-            assert_array_equal(output, whole.output[0, t] if arch.return_sequences else whole.output[0])
+            assert_array_equal(
+                output, whole.output[0, t] if arch.return_sequences else whole.output[0]
+            )
             assert_array_equal(stream.states, [whole.h_n[:, 0], whole.c_n[:, 0]])
 
 

@@ -77,7 +77,7 @@ cdef double log_loss(
 cdef struct Objective:
     # What is made small.
     LossKind kind
-    const double* settings      # delta, or quantiles; the caller's array
+    const double* settings      # delta, for all targets or of each, or quantiles; the caller's array
     Py_ssize_t n_settings
     double alpha                # strength of the L2 penalty
 
@@ -153,7 +153,7 @@ cdef double step_loss(
         elif objective.kind == ABSOLUTE_ERROR:
             total += absolute_error(z[k], y[k], &d_first)
         elif objective.kind == HUBER:
-            total += huber(z[k], y[k], objective.settings[0], &d_first)
+            total += huber(z[k], y[k], objective.settings[k % objective.n_settings], &d_first)
         elif objective.kind == QUANTILE:                        # outputs: [target][quantile]
             total += pinball(z[k], y[k // objective.n_settings],
                              objective.settings[k % objective.n_settings], &d_first)
