@@ -33,7 +33,6 @@ from ._validation import (
     aligned,
     as_sequences,
     check_sequence_lengths,
-    is_list_of_sequences,
     pad_sequences,
     refuse_dates_and_masks,
     validate_sequences,
@@ -332,10 +331,14 @@ class BaseLSTM(
         validation = None if held_out is None else model._check_held_out(*held_out)
         if self.early_stopping and validation is None:
             train, validation = model._split(train)
-        training = model._train(train, validation, incremental=incremental)
-        if training.has_learned:
-            self._adopt(model)
-        training.report()
+        try:
+            model._train(
+                train, validation, incremental=incremental, adopt=partial(self._adopt, model)
+            )
+        except BaseException:
+            if incremental and continuing:  # the loop appends to the list itself
+                del self.loss_curve_[self.n_iter_ :]
+            raise
         return self
 
     def _check_combinations(self):
@@ -386,7 +389,7 @@ class BaseLSTM(
     def _check_X(self, X, lengths=None, *, reset=False):
         """X as a validated view of sequences in the dtype of the network, and their lengths."""
         refuse_dates_and_masks("lengths", lengths)
-        with_names = X[0] if is_list_of_sequences(X) else None
+        given = X
         X, lengths = pad_sequences(X, lengths)
         dtype = self.dtype if reset else self._parameters.dtype
         missing = self.missing == "mask" if reset else self._architecture.mask_missing
@@ -396,7 +399,7 @@ class BaseLSTM(
                 self,
                 X,
                 reset=reset,
-                with_names=with_names,
+                with_names=None if X is given else given[0],  # of a list
                 dtype=dtype,
                 ensure_all_finite=finite if lengths is None else False,
             )
@@ -573,11 +576,8 @@ class BaseLSTM(
                 len(self._parameters), self._parameters.dtype, **settings
             )
 
-    def _train(self, train, validation, *, incremental):
-        """Train for one epoch if `incremental`, else until convergence or for `max_iter` epochs.
-
-        The loop knows how it ended.
-        """
+    def _train(self, train, validation, *, incremental, adopt):
+        """Train for one epoch if `incremental`, else until convergence or for `max_iter` epochs."""
         n_threads = core.effective_n_threads(self.n_jobs)
         self._set_optimizer()
         self._carries_state = bool(self.stateful)
@@ -585,9 +585,7 @@ class BaseLSTM(
         if validation is not None:
             score = partial(self._score_samples, validation, n_threads)
         epochs = LocalEpochs(self, train, n_threads)
-        training = TrainingLoop(self, epochs, score, incremental=incremental)
-        training.run()
-        return training
+        TrainingLoop(self, epochs, score, incremental=incremental).run(adopt)
 
     def _advice(self):
         return (
