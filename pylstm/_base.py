@@ -38,7 +38,6 @@ from ._validation import (
     check_columns,
     check_range,
     check_sequence_lengths,
-    is_list_of_sequences,
     lengths_before_padding,
     pad_sequences,
     refuse_dates_and_masks,
@@ -381,10 +380,14 @@ class BaseLSTM(
             train, validation = model._split(train)
         if not continuing:
             model._learn_units(train)
-        training = model._train(train, validation, incremental=incremental)
-        if training.has_learned:
-            self._adopt(model)
-        training.report()
+        try:
+            model._train(
+                train, validation, incremental=incremental, adopt=partial(self._adopt, model)
+            )
+        except BaseException:
+            if incremental and continuing:  # the loop appends to the list itself
+                del self.loss_curve_[self.n_iter_ :]
+            raise
         return self
 
     def _check_combinations(self):
@@ -441,7 +444,7 @@ class BaseLSTM(
     def _check_X(self, X, lengths=None, *, reset=False):
         """X as a validated view of sequences of float64 or float32, and their lengths."""
         refuse_dates_and_masks("lengths", lengths)
-        with_names = X[0] if is_list_of_sequences(X) else None
+        given = X
         X, lengths = pad_sequences(X, lengths)
         dtype = self.dtype if reset else self._parameters.dtype
         missing = self.missing == "mask" if reset else self._architecture.mask_missing
@@ -449,7 +452,7 @@ class BaseLSTM(
             self,
             X,
             reset=reset,
-            with_names=with_names,
+            with_names=None if X is given else given[0],  # of a list
             dtype=SERIES_DTYPES,
             ensure_all_finite=False,
         )
@@ -679,11 +682,8 @@ class BaseLSTM(
                 len(self._parameters), self._parameters.dtype, **settings
             )
 
-    def _train(self, train, validation, *, incremental):
-        """Train for one epoch if `incremental`, else until convergence or for `max_iter` epochs.
-
-        The loop knows how it ended.
-        """
+    def _train(self, train, validation, *, incremental, adopt):
+        """Train for one epoch if `incremental`, else until convergence or for `max_iter` epochs."""
         n_threads = core.effective_n_threads(self.n_jobs)
         self._set_optimizer()
         self._carries_state = bool(self.stateful)
@@ -694,9 +694,7 @@ class BaseLSTM(
         if self._units.targets is not None:
             loss = loss._for_scaled_targets(self._units.targets.scale)
         epochs = LocalEpochs(self, self._to_network(train), loss, n_threads)
-        training = TrainingLoop(self, epochs, score, incremental=incremental)
-        training.run()
-        return training
+        TrainingLoop(self, epochs, score, incremental=incremental).run(adopt)
 
     def _advice(self):
         return (

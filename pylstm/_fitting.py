@@ -270,7 +270,7 @@ class TrainingLoop:
         self._engine = engine
         self._score = score
         self._callbacks = check_callbacks(model.callbacks)
-        self._parameters = model.get_params(deep=False)
+        self._hyperparameters = model.get_params(deep=False)
         self._n_left = 1 if incremental else model.max_iter
         self._is_open_ended = not incremental and model.n_iter_no_change != np.inf
         self._outcome = self._interrupt = None
@@ -278,7 +278,6 @@ class TrainingLoop:
         self._n_before = model.n_iter_
         if not incremental:
             model.loss_curve_ = model.loss_curve_.copy()
-        self._undo_epochs(self._n_before)  # of a call that Ctrl-C has ended
         model.validation_scores_ = None if score is None else [*(model.validation_scores_ or [])]
         self._n_scores_before = len(model.validation_scores_ or ())
         model._weights.set_averaging(model.averaging)
@@ -295,53 +294,47 @@ class TrainingLoop:
         self._finished = Finished(self._n_before, model.t_, weights, best, weights)
         self._n_stalled = 0
 
+    def run(self, adopt):
+        """Train, leave the model with the weights to keep and the figures of the training, tell of it.
+
+        Parameters
+        ----------
+        adopt : callable
+            Takes over what the model has learned; not called if that is nothing, at an end before the
+            first epoch. Ctrl-C is raised after it, but the program's if it comes twice in a moment.
+        """
+        self._until_ctrl_c(self._run_epochs)
+        if self._has_learned:
+            self._despite_ctrl_c(self._settle)
+            self._until_ctrl_c(partial(self._call, "after_training"))
+            self._despite_ctrl_c(adopt)
+        self._report()
+
     @property
-    def has_learned(self):
-        """Whether there is anything to take over: an end before the first epoch leaves nothing."""
+    def _has_learned(self):
         has_begun = self._finished.n_iter > self._n_before
         return has_begun or self._outcome not in (Outcome.STOPPED, Outcome.INTERRUPTED)
 
-    def run(self):
-        """Train, and leave the model with the weights to keep and the figures of the training.
-
-        Ctrl-C ends the training, not the program: what was learned is to be taken over before `report`
-        raises it.
-        """
-        self._run_interruptibly(self._run_epochs)
-        if self.has_learned:
-            self._settle()
-            self._run_interruptibly(partial(self._call, "after_training"))
-
-    def report(self):
-        """Tell the user what the end of the training asks for, if anything; raise its Ctrl-C."""
-        if self._interrupt is not None:
-            if not self._interrupt.args:
-                self._interrupt.args = (self._message(),)
-            raise self._interrupt
-        message = self._message()
-        if message is not None:
-            is_stopped = self._outcome is Outcome.STOPPED
-            category = UserWarning if is_stopped else ConvergenceWarning
-            warnings.warn(message, category, stacklevel=users_level())
-
-    def _run_interruptibly(self, step):
+    def _until_ctrl_c(self, step):
+        """Do something that may take long, or be left off."""
         try:
             step()
         except KeyboardInterrupt as interrupt:
-            self._outcome, self._interrupt = Outcome.INTERRUPTED, interrupt
-            if not self.has_learned:
-                self._undo_epochs(self._n_before)
-        except BaseException:
-            self._undo_epochs(self._n_before)
-            raise
+            self._interrupt = interrupt
+            self._outcome = self._outcome or Outcome.INTERRUPTED
 
-    def _undo_epochs(self, n_left):
-        del self._model.loss_curve_[n_left:]
+    def _despite_ctrl_c(self, step):
+        """Do something quick as a whole; again, if it was interrupted."""
+        try:
+            step()
+        except KeyboardInterrupt as interrupt:
+            self._interrupt = interrupt
+            step()
 
     def _call(self, event, *args):
         """Call all callbacks; whether one of them asked for the end."""
         asked = call_all(self._callbacks, event, self._model, *args)
-        vars(self._model).update(self._parameters)  # not for callbacks to change
+        vars(self._model).update(self._hyperparameters)  # not for callbacks to change
         return asked
 
     def _run_epochs(self):
@@ -403,12 +396,11 @@ class TrainingLoop:
         model._weights = finished.best_weights if validated or went_astray else finished.weights
         if self._outcome is Outcome.DIVERGED:
             model._set_optimizer(renew=True)  # its moments are of the steps that led astray
-        # Ctrl-C may have come when an epoch was counted by half.
+        # Ctrl-C may have come when half of an epoch's figures were noted.
         model.n_iter_, model.t_ = finished.n_iter, finished.t
-        self._undo_epochs(finished.n_iter)
+        del model.loss_curve_[finished.n_iter :]
         if validated:
-            n_scores = self._n_scores_before + finished.n_iter - self._n_before
-            del model.validation_scores_[n_scores:]
+            del model.validation_scores_[self._n_scores_before + finished.n_iter - self._n_before :]
         model.loss_ = model.loss_curve_[-1] if model.loss_curve_ else np.nan
         model.best_loss_ = None if validated else self._least_loss()
         model.best_validation_score_ = finished.best if validated else None
@@ -421,18 +413,33 @@ class TrainingLoop:
             return min(model.loss_curve_, default=np.inf)
         return min([known, *model.loss_curve_[self._n_before :]])
 
+    def _report(self):
+        """Raise Ctrl-C, or tell the user what the end of the training asks for, if anything."""
+        message = self._message()
+        if self._interrupt is not None:
+            if not self._interrupt.args:
+                self._interrupt.args = (message,)
+            raise self._interrupt
+        if message is not None:
+            is_stopped = self._outcome is Outcome.STOPPED
+            category = UserWarning if is_stopped else ConvergenceWarning
+            warnings.warn(message, category, stacklevel=users_level())
+
     def _message(self):
         """What the user is to know of the end of the training, or None."""
         model = self._model
-        if not self.has_learned:
-            ended = "stopped by a callback" if self._outcome is Outcome.STOPPED else "interrupted"
+        if not self._has_learned:
+            ended = "interrupted" if self._interrupt else "stopped by a callback"
             return (
                 f"Training was {ended} before the end of its first epoch: this "
                 f"{type(model).__name__} is left as it was before the call."
             )
+        if self._interrupt is not None:
+            return (
+                f"Training was interrupted after {model.n_iter_} epochs. The weights of the "
+                f"{'best' if self._score else 'last'} finished epoch are kept."
+            )
         messages = {
-            Outcome.INTERRUPTED: f"Training was interrupted after {model.n_iter_} epochs. The "
-            f"weights of the {'best' if model.early_stopping else 'last'} finished epoch are kept.",
             Outcome.DIVERGED: f"Training diverged in epoch {model.n_iter_ + 1}: the loss or its "
             f"gradient was not finite. The best weights so far are kept. {model._advice()}",
             Outcome.USELESS: f"Training stopped improving at a loss of {model.loss_:.4g}, worse "

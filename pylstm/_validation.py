@@ -61,6 +61,8 @@ def refuse_dates_and_masks(name, values):
     TypeError, ValueError
         If there are dates or durations among the values; if some are masked.
     """
+    if values is None or _is_plain(values):
+        return values
     refuse_masks(name, values)
     is_pandas = hasattr(values, "iloc")  # whose types of its own are for scikit-learn to convert
     if isinstance(values, list | tuple) or (hasattr(values, "__array__") and not is_pandas):
@@ -76,6 +78,11 @@ def refuse_dates_and_masks(name, values):
     return values
 
 
+def _is_plain(array):
+    """Whether it is an array of numbers, as most are: so much is quickly seen."""
+    return type(array) is np.ndarray and array.dtype.kind in "fiub"
+
+
 def _has_dates_as_objects(array):
     return array.dtype == object and any(
         isinstance(value, np.datetime64 | np.timedelta64) for value in array.flat
@@ -86,17 +93,16 @@ def refuse_masks(name, values):
     """Refuse masked values, of an array or of arrays in a list: they would be used as they are."""
     arrays = values if isinstance(values, list | tuple) else [values]
     if any(isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array) for array in arrays):
-        mask = ", and missing='mask' has the network heed what is missing" if name == "X" else ""
+        how = "or leave them out"
+        if name == "X":
+            how = "with X.filled(np.nan), and set missing='mask', if they are missing"
         raise ValueError(
-            f"{name} has masked values, which would be used as if they were not: fill them in. "
-            f"{name}.filled(np.nan) says that they are missing{mask}."
+            f"{name} has masked values, which would be used as if they were not: fill them in, {how}."
         )
 
 
 def check_same_columns(samples):
     """Refuse tables in one list whose columns have other names, or another order, than the others'."""
-    if all(type(sample) is np.ndarray for sample in samples):  # as most are: quickly
-        return
     names = list(dict.fromkeys(tuple(getattr(sample, "columns", ())) for sample in samples))
     if len(names) > 1:
         raise ValueError(
@@ -141,8 +147,10 @@ def pad_sequences(X, lengths=None):
     if not is_list_of_sequences(X):
         return X, lengths
     refuse_lengths_of_list(lengths)
-    check_same_columns(X)
-    X = [np.asarray(refuse_dates_and_masks("X", sample)) for sample in X]
+    X = list(X)
+    if not all(map(_is_plain, X)):
+        check_same_columns(X)
+        X = [np.asarray(refuse_dates_and_masks("X", sample)) for sample in X]
     n_features = {sample.shape[1] for sample in X}
     if len(n_features) > 1:
         raise ValueError(

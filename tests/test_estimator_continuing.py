@@ -255,6 +255,19 @@ def test_copies_go_on_by_themselves(copied):
     assert_same_fit(regressor, model(max_iter=2).fit(X, y))
 
 
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_estimator_is_as_it_was_until_a_fit_has_ended(warm_start):
+    regressor = model(warm_start=warm_start).fit(X, y)
+    before = copy.deepcopy(regressor)
+
+    class Looks(TrainingCallback):
+        def after_iteration(self, model, epoch, evals_log):
+            assert_same_fit(regressor, before)
+
+    regressor.set_params(callbacks=[Looks()]).fit(X[:20], y[:20])
+    assert (regressor._parameters != before._parameters).any()
+
+
 def test_partial_fit_that_fails_takes_its_loss_back():
     """In the callback after the epoch, which has seen the loss."""
     regressor = model().partial_fit(X, y)

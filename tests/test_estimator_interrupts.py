@@ -1,8 +1,12 @@
 """Ctrl-C, and callbacks that end a training at once: what is kept, and whom the interrupt reaches."""
 
 import copy
+import itertools
+import os
+import sys
 
 import joblib
+import numpy as np
 import pytest
 from helpers.estimators import (
     X,
@@ -21,8 +25,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
+import pylstm
 from pylstm import LSTMRegressor, SequenceScaler
-from pylstm.training import Checkpoint, TrainingCallback
+from pylstm.training import EMA, Checkpoint, TrainingCallback
 
 
 class Stops(TrainingCallback):
@@ -144,49 +149,61 @@ def test_pipeline_under_a_target_transformer_predicts_after_an_interrupt(monkeyp
     assert_array_equal(interrupted.predict(X), two_epochs.predict(X))
 
 
-def test_ctrl_c_at_any_time_leaves_the_model_before_or_the_first_epochs_of_the_new_one():
-    """Signals at random moments of the fits of a fitted model; each must reach the program."""
-    output = run_python(
-        """
-        import random
-        import signal
-        import time
-        import warnings
-        import numpy as np
-        from helpers.estimators import X, model, y
+def interrupt(call, number):
+    """Call, and interrupt it at the line of pylstm's that is the number-th to run; which function has it."""
+    n_lines, function = 0, None
 
-        warnings.simplefilter("ignore")
-        signal.signal(signal.SIGALRM, signal.default_int_handler)
-        settings = {"max_iter": 12, "n_iter_no_change": np.inf, "random_state": 1}
-        before = model().fit(X, y)
-        start = time.perf_counter()
-        longest = model(**settings).fit(X, y)
-        duration = time.perf_counter() - start
-        new = [model(**settings | {"max_iter": n + 1}).fit(X, y).predict(X) for n in range(12)]
-        rng, ended = random.Random(0), []
-        for trial in range(150):
-            regressor = model().fit(X, y).set_params(**settings)
-            try:
-                signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-5, 1.2 * duration))
-                regressor.fit(X, y)
-                while True:
-                    pass
-            except KeyboardInterrupt:
-                pass
-            predicted = regressor.predict(X)
-            if np.array_equal(predicted, before.predict(X)):
-                ended.append(0)
-                assert regressor.loss_curve_ == before.loss_curve_
-                continue
-            n = regressor.n_iter_
-            ended.append(n)
-            np.testing.assert_array_equal(predicted, new[n - 1])
-            assert regressor.loss_curve_ == longest.loss_curve_[:n]
-            assert regressor.t_ == n * len(X)
-        print(len(set(ended)))
-        """
-    )
-    assert int(output) > 3, output
+    def trace(frame, event, arg):
+        nonlocal n_lines, function
+        if not frame.f_code.co_filename.startswith(os.path.dirname(pylstm.__file__)):
+            return None
+        if event == "line":
+            n_lines += 1
+            if n_lines == number:
+                function = frame.f_code.co_name
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return function
+    finally:
+        sys.settrace(before)
+
+
+@pytest.mark.parametrize(
+    ("call", "parameters"),
+    [("fit", {"averaging": EMA(0.9)}), ("fit", {"early_stopping": True}), ("partial_fit", {})],
+)
+def test_ctrl_c_at_any_line_leaves_the_model_before_or_all_finished_epochs(call, parameters):
+    old = model(batch_size=45, max_iter=2).fit(X, y)
+    settings = {"max_iter": 4, "n_iter_no_change": np.inf, "random_state": 1, **parameters}
+    if call == "fit":
+        possible = {
+            n: model(batch_size=45, **settings | {"max_iter": n}).fit(X, y) for n in range(1, 5)
+        }
+    else:
+        possible = {3: copy.copy(old).set_params(**settings).partial_fit(X, y)}
+    # A handful of lines between steps that are whole.
+    between = ("run", "_has_learned", "_until_ctrl_c", "_despite_ctrl_c")
+    n_epochs, seen = 0, set()
+    for number in itertools.count(1, 13):
+        regressor = copy.copy(old).set_params(**settings)
+        function = interrupt(lambda regressor=regressor: getattr(regressor, call)(X, y), number)
+        if function is None:  # all lines have run
+            break
+        if (regressor._parameters == old._parameters).all():
+            assert_same_fit(regressor, old)
+            assert n_epochs == 0 or function in between
+            continue
+        n_epochs = regressor.n_iter_
+        seen.add(n_epochs)
+        assert_same_fit(regressor, possible[n_epochs])
+        assert regressor.t_ == possible[n_epochs].t_
+    assert seen == set(possible)
 
 
 def test_one_ctrl_c_ends_a_search_in_another_process():
