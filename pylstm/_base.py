@@ -1,6 +1,7 @@
 """What the estimators have in common: parameters, checks, prediction, streaming, attributes."""
 
 import copy
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial, wraps
@@ -43,6 +44,7 @@ from ._validation import (
     refuse_dates_and_masks,
     validate_sequences,
 )
+from ._warnings import users_level
 from .training import Averaging, Schedule, check_callbacks
 
 if TYPE_CHECKING:
@@ -446,18 +448,20 @@ class BaseLSTM(
         refuse_dates_and_masks("lengths", lengths)
         given = X
         X, lengths = pad_sequences(X, lengths)
+        is_array = X is given
         dtype = self.dtype if reset else self._parameters.dtype
         missing = self.missing == "mask" if reset else self._architecture.mask_missing
         X = validate_sequences(
             self,
             X,
             reset=reset,
-            with_names=None if X is given else given[0],  # of a list
+            with_names=None if is_array else given[0],  # of a list
             dtype=SERIES_DTYPES,
             ensure_all_finite=False,
         )
         X = aligned(X)
         sequences = as_sequences(X, self.n_timesteps) if reset else self._as_in_fit(X)
+        told = lengths is not None and is_array
         if lengths is None and not missing:
             lengths = lengths_before_padding(sequences)
         lengths = check_sequence_lengths(lengths, sequences, allow_nan=missing)
@@ -465,11 +469,19 @@ class BaseLSTM(
         n_timesteps = sequences.shape[1]
         if reset:
             self.n_timesteps_ = n_timesteps if lengths is None else None
+            self._was_told_lengths = told
         elif self.n_timesteps_ not in (None, n_timesteps) and lengths is None:
             raise ValueError(
                 f"X has {n_timesteps} time steps, but {type(self).__name__} was fitted with "
                 f"{self.n_timesteps_}. Pass sequences of {self.n_timesteps_} time steps, or their "
                 "lengths, or fit again."
+            )
+        elif self._was_told_lengths and lengths is None and is_array:
+            warnings.warn(
+                f"X comes without lengths, and this {type(self).__name__} was fitted with some: all "
+                f"{n_timesteps} time steps are read. Pass lengths, or fill what follows the end of a "
+                "sequence with NaN.",
+                stacklevel=users_level(),
             )
         return sequences, lengths
 

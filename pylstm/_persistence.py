@@ -24,7 +24,7 @@ def _with_units(state):
         old = vars(state["_architecture"])
         names = [field.name for field in fields(Architecture) if field.name in old]
         arch = Architecture(**{name: old[name] for name in names})
-        added |= {"_architecture": arch, "_standardizes": False}
+        added |= {"_architecture": arch, "_standardizes": False, "_was_told_lengths": False}
         added |= {"_units": plain_units(arch.n_features)}
     return state | added
 

@@ -41,9 +41,8 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
     hidden state to the prediction. The loss is minimised by stochastic gradient descent, with
     gradients from full backpropagation through time.
 
-    `y` is learned as it is given. For targets far from zero mean and unit variance wrap the
-    estimator in :class:`~sklearn.compose.TransformedTargetRegressor`, and standardise `X`, with
-    :class:`~sklearn.preprocessing.StandardScaler` (2-D) or :class:`~pylstm.SequenceScaler`.
+    Features and targets are standardised within, and predictions are in the units of `y`: no scaler is
+    needed around the estimator. For series with trends and levels see `window_scaling`.
 
     Parameters
     ----------
@@ -54,11 +53,28 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         - "squared_error": half the squared error; the mean;
         - "absolute_error": the median;
         - "huber", or :class:`pylstm.core.Huber` for a `delta` other than 1: the squared error of small
-          errors, the absolute one of large ones;
-        - "quantile": the median; :class:`pylstm.core.Quantile` for one or several other quantiles, say
-          `Quantile((0.1, 0.5, 0.9))`;
+          errors, the absolute one of large ones (in the units of `y`, and of the window's own scale with
+          `window_scaling="mean"` or "standard");
+        - "quantile": the median, or the quantiles that `quantile` says;
         - "poisson": the mean of counts, e to the network's output;
         - "gaussian": mean and standard deviation, by the likelihood of a normal distribution.
+
+    quantile : float or array-like of float, default=None
+        One or several quantiles, each between 0 and 1 and in increasing order, that `loss="quantile"`
+        predicts; None means 0.5.
+
+    target_features : int or array-like of int, default=None
+        With `window_scaling`, the positions of the features that the targets are values of, and by whose
+        statistics they are scaled: one for all targets, or one for each (several horizons of the same
+        targets, as :func:`sliding_windows` orders them, may be named once). None means the scaled
+        features, in their order; where it is not obvious which, it is an error.
+
+    highway : int, default=0
+        Time steps, the last ones of a window, that the linear layer reads too, beside the final hidden
+        state [13]_. What they say is a linear regression (ridge, its strength by generalised
+        cross-validation), solved before the training and then left as it is: the network learns what it
+        leaves, on the scale of its residuals, and with some `alpha` no more of that than there is. Not
+        with `return_sequences` or the loss "poisson".
 
     {parameters}
     Attributes
@@ -89,7 +105,8 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
     {equations}
     and the prediction is h_T V + d, with T the last step (in some losses a function of it). The cell
     is that of [1]_ with the forget gate of [2]_, whose bias starts at 1 [3]_; W and V start
-    Glorot-uniform, U orthogonal.
+    Glorot-uniform, U orthogonal. x and the targets that are compared with it are those after
+    `window_scaling` and `standardize`.
 
     A sample's weight scales its share in the loss of its batch, which is divided by the number of
     samples times the mean weight of all; samples of zero weight are left out. If the training

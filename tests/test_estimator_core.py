@@ -13,10 +13,10 @@ from helpers.estimators import (
     Y_STEPS,
     X,
     Y,
-    suiting,
-    y,
     plain,
     plain_classifier,
+    suiting,
+    y,
 )
 from numpy.testing import assert_array_equal
 

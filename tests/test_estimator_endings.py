@@ -16,11 +16,11 @@ from helpers.estimators import (
     Y,
     assert_same_weights,
     model,
+    plain,
     raises,
     replace_pass,
     suiting,
     y,
-    plain,
 )
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import ConvergenceWarning

@@ -13,9 +13,9 @@ from helpers.estimators import (
     Y,
     classifier,
     model,
+    plain,
     with_padding,
     y,
-    plain,
 )
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import Ridge

@@ -13,9 +13,9 @@ from helpers.estimators import (
     Y,
     assert_same_weights,
     model,
+    plain,
     replace_pass,
     y,
-    plain,
 )
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.testing import assert_array_equal

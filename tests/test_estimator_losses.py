@@ -13,9 +13,9 @@ from helpers.estimators import (
     assert_same_fit,
     expected_score,
     model,
+    plain,
     suiting,
     y,
-    plain,
 )
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone

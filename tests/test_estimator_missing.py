@@ -11,8 +11,8 @@ from helpers.estimators import (
     assert_same_fit,
     classifier,
     model,
-    y,
     plain,
+    y,
 )
 from numpy.testing import assert_array_equal
 

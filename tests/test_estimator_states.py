@@ -17,10 +17,10 @@ from helpers.estimators import (
     assert_same_results,
     classifier,
     model,
+    plain,
     suiting,
     with_padding,
     y,
-    plain,
 )
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.metrics import r2_score

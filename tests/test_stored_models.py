@@ -8,8 +8,6 @@ import pytest
 from make_fitted_models import DATA, PROTOCOL, cases, goes_on, outputs
 from numpy.testing import assert_allclose, assert_array_equal
 
-from pylstm._persistence import FORMAT
-
 # Instruction sets round differently; a change of what is computed is far beyond this.
 TOLERANCE = {"float32": {"rtol": 1e-4, "atol": 1e-5}, "float64": {"rtol": 1e-9, "atol": 1e-11}}
 
