@@ -15,14 +15,13 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from numbers import Integral, Real
 from typing import Protocol
 
 import numpy as np
 
 from ._checks import require
-from ._files import remove_leftovers, replace_file
+from ._files import remove_leftovers, replacing
 from ._typing import ArrayLike, Estimator, EvalsLog, Floats, NDArray
 from ._warnings import users_level
 
@@ -574,7 +573,7 @@ class TrainingCallback:
     parameter `callbacks`, a list whose members are called in turn.
 
     An exception that a callback raises ends the training and reaches the caller of `fit`; the
-    estimator stays as it was before. Tools such as :class:`~sklearn.model_selection.GridSearchCV`
+    estimator stays as it was before (but for KeyboardInterrupt, which leaves the finished epochs). Tools such as :class:`~sklearn.model_selection.GridSearchCV`
     train clones, each with copies of the callbacks, and a pickle of an estimator holds its
     callbacks: one that is to be used in these ways must be copied and pickled by Python's means.
 
@@ -589,8 +588,9 @@ class TrainingCallback:
     model : estimator
         The estimator in training. It can be used as if it were fitted: `predict` and `score` are
         those of the present weights (of their average, where one is asked for and has begun), and
-        `n_iter_` is up to date. It is not the object whose `fit` was called,
-        which takes over the result when the training has ended.
+        `n_iter_` is up to date. It is not the object whose `fit` was called, which takes over the
+        result when the training has ended, other attributes that a callback has set included. Its
+        parameters are those that the training began with: if a callback sets one, it is set back.
     epoch : int
         Number of the epoch, from 0. Each `fit` counts anew, a warm start too; `partial_fit` counts
         on.
@@ -625,7 +625,10 @@ class TrainingCallback:
         """Before the first epoch of a call of `fit` or `partial_fit`."""
 
     def after_training(self, model: Estimator) -> None:
-        """After the last epoch, with the weights that will be used: the best ones, for example."""
+        """After the last epoch, with the weights that will be used: the best ones, for example.
+
+        Not called if there will be none: after an exception, or an end before the first epoch.
+        """
 
     def before_iteration(self, model: Estimator, epoch: int, evals_log: EvalsLog) -> bool:
         """Before each epoch; True ends the training instead."""
@@ -701,19 +704,16 @@ class Checkpoint(TrainingCallback):
 
     def before_training(self, model: Estimator) -> None:
         """See `TrainingCallback`."""
-        path = self._file()
         given = os.fspath(self.path)
-        if not os.path.isdir(os.path.dirname(path)):
+        if not os.path.isdir(os.path.dirname(os.path.realpath(given))):
             raise FileNotFoundError(f"path must lie in an existing directory, got {given!r}.")
-        if os.path.isdir(path):
-            raise IsADirectoryError(f"path must be that of a file, got the directory {given!r}.")
-        if os.path.exists(path) and not os.path.isfile(path):  # a device, say
-            raise ValueError(f"path must be that of a file, got {given!r}.")
-        remove_leftovers(path)
+        remove_leftovers(given)
         # Known now rather than after an epoch of an hour: no permission, no space, no way to pickle.
         try:
             self._write(model, rehearse=True)
         except OSError as error:
+            if error.errno is None:  # ours
+                raise
             reason = f"The checkpoint cannot be written: {error.strerror}"
             raise OSError(error.errno, reason, given) from error
 
@@ -726,9 +726,6 @@ class Checkpoint(TrainingCallback):
     def after_training(self, model: Estimator) -> None:
         """See `TrainingCallback`."""
         self._try_to_write(model)
-
-    def _file(self) -> str:
-        return os.path.realpath(self.path)
 
     def _try_to_write(self, model: Estimator) -> None:
         try:
@@ -745,7 +742,8 @@ class Checkpoint(TrainingCallback):
 
         model = copy.copy(model)
         model.callbacks = None
-        replace_file(self._file(), partial(joblib.dump, model), rehearse=rehearse)
+        with replacing(self.path, rehearse=rehearse) as file:
+            joblib.dump(model, file)
 
 
 @dataclass

@@ -80,9 +80,9 @@ def test_checkpoint_misses_its_directory_before_the_training(tmp_path):
 
 
 def test_checkpoint_refuses_a_folder_or_a_device_before_the_training(tmp_path):
-    with pytest.raises(IsADirectoryError, match="got the directory"):
+    with pytest.raises(IsADirectoryError, match="is a directory"):
         Checkpoint(tmp_path).before_training(fake(None))
-    with pytest.raises(ValueError, match="must be that of a file"):
+    with pytest.raises(OSError, match="is a device"):
         Checkpoint(os.devnull).before_training(fake(None))
 
 
