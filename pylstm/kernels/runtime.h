@@ -116,6 +116,22 @@ static double monotonic_seconds(void)
 #  define SET_FLAG(flag) (*(volatile int *)&(flag) = 1)
 #endif
 
+/* Counts that several threads change; 100 microseconds of sleep. */
+#ifdef _WIN32
+#  include <windows.h>
+typedef volatile LONG Count;
+#  define COUNT_DOWN(count) InterlockedDecrement(&(count))
+#  define short_sleep() Sleep(1)
+#else
+typedef ptrdiff_t Count;
+#  define COUNT_DOWN(count) __atomic_sub_fetch(&(count), 1, __ATOMIC_RELEASE)
+static void short_sleep(void)
+{
+    const struct timespec duration = {0, 100000};
+    nanosleep(&duration, NULL);
+}
+#endif
+
 static Interrupt no_interrupt(void)
 {
     Interrupt state = {0, monotonic_seconds() + INTERRUPT_INTERVAL};
@@ -135,6 +151,40 @@ static int interrupted(Interrupt *state)
         }
     }
     return READ_FLAG(state->stop);
+}
+
+static int is_interrupted(const Interrupt *state)
+{
+    return READ_FLAG(state->stop);
+}
+
+/* Tasks 0 .. n_tasks on several threads, each task with the arena of the thread that takes it. */
+typedef void (*Task)(void *call, ptrdiff_t number, void *arena);
+
+static void run_in_parallel(Task task, void *call, ptrdiff_t n_tasks, int n_threads, void *arenas,
+                            size_t arena_bytes, Interrupt *interrupt, int are_long)
+{
+    Count left = (Count)n_tasks;
+#ifdef _OPENMP
+#  pragma omp parallel num_threads(n_threads)
+#endif
+    {
+        ptrdiff_t number;
+#ifdef _OPENMP
+#  pragma omp for schedule(dynamic) nowait
+#endif
+        for (number = 0; number < n_tasks; number++) {
+            task(call, number, (char *)arenas + omp_get_thread_num() * arena_bytes);
+            if (are_long)
+                COUNT_DOWN(left);
+        }
+        /* The thread that may ask for Ctrl-C would not do so while it waits at the region's end. */
+        if (are_long && omp_get_thread_num() == 0)
+            while (READ_FLAG(left) > 0) {
+                interrupted(interrupt);
+                short_sleep();
+            }
+    }
 }
 
 #endif
