@@ -64,6 +64,9 @@ cdef extern from "kernels/runtime.h" nogil:
     Interrupt no_interrupt()
     int processor_level()
     int safe_thread_count(int n_threads)
+    int watch_forks()
+    void lose_threads()
+    const char* openmp_library()
     int omp_get_max_threads()
     void run_in_parallel(
         void (*task)(void*, Py_ssize_t, void*), void* call, Py_ssize_t n_tasks, int n_threads,
@@ -90,9 +93,24 @@ def max_threads():
     return omp_get_max_threads()
 
 
+def openmp_file():
+    """The file that OpenMP's runtime was loaded from, or None."""
+    cdef const char* name = openmp_library()
+    return None if name == NULL else (<bytes> name).decode("utf-8", "surrogateescape")
+
+
 def thread_count(int n_threads):
-    """The threads a call asking for n_threads may run on: 1 in a fork of a process that ran several."""
+    """The threads a call asking for n_threads may run on: 1 where a fork has lost the others."""
     return safe_thread_count(n_threads)
+
+
+def distrust_threads():
+    """From now on one thread only: the process may have lost others when it was forked."""
+    lose_threads()
+
+
+if watch_forks() != 0:
+    raise MemoryError("No memory for a handler of forks.")
 
 
 # Waking a sleeping thread costs about 10 microseconds. So many floating-point operations are worth it.
@@ -110,6 +128,17 @@ def set_work_per_thread(double operations):
     global work_per_thread
     cdef double before = work_per_thread
     work_per_thread = operations
+    return before
+
+
+def set_arena_limits(double forward, double backward):
+    """Set the bytes that a thread's arena may have with room for all time steps; return the old numbers.
+
+    Forward and backward. Results do not depend on them.
+    """
+    global forward_bytes, backward_bytes
+    before = forward_bytes, backward_bytes
+    forward_bytes, backward_bytes = forward, backward
     return before
 
 

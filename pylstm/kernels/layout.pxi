@@ -17,11 +17,14 @@ cdef enum:
     WIDE_HIDDEN_SIZE = 96
     MAX_SLOTS = 32
     CACHED_BYTES = 262144       # dz of so many bytes is turned into weight gradients at a time
-    SEGMENT_BYTES = 2097152     # of a thread's arena, where steps are forgotten as soon as they are used
-    ALL_STEPS_BYTES = 134217728     # the same where they are kept for the backward pass, all at once
     CACHE_LINE_BYTES = 64
     AREA_UNIT = 64              # elements: whole cache lines of either type
     LOOK_OPERATIONS = 2000000   # after so many, which take a millisecond or so, Ctrl-C is looked for
+
+
+# An arena that would be larger holds a segment of the time steps.
+cdef double forward_bytes = 2097152     # where steps are forgotten as soon as they are used: some cache
+cdef double backward_bytes = 134217728  # where BPTT comes back to them, which is then more work
 
 
 cdef enum Room:
@@ -267,13 +270,13 @@ cdef Py_ssize_t segment_for(const Net* net, Room room, Py_ssize_t itemsize) noex
     """
     cdef double step_size = <double> net.arena_size / net.T, steps
     cdef Py_ssize_t unit = net.chunk if room == ALL_GRADIENTS else 1
-    cdef Py_ssize_t limit = ALL_STEPS_BYTES if room == ALL_GRADIENTS else SEGMENT_BYTES
+    cdef double limit = backward_bytes if room == ALL_GRADIENTS else forward_bytes
     if net.D == 2 or net.arena_size * itemsize <= limit or net.arena_size == TOO_MANY:
         return net.T
     if room == ALL_GRADIENTS:
         steps = sqrt(net.T * (net.kept_size / step_size))
     else:
-        steps = SEGMENT_BYTES / (step_size * itemsize)
+        steps = forward_bytes / (step_size * itemsize)
     return min(net.T, padded(max(1, <Py_ssize_t> steps), unit))
 
 
