@@ -488,7 +488,9 @@ class BaseLSTM(
         # Own streams: every later call continues the shuffling and validates on the same samples.
         seeds = random_state.randint(np.iinfo(np.int32).max, size=3).tolist()
         self._weights = Weights(
-            core.init_parameters(self._architecture, dtype=self.dtype, random_state=seeds[0])
+            core.init_parameters(
+                self._architecture, dtype=self.dtype, random_state=seeds[0], n_threads=self.n_jobs
+            )
         )
         self._split_seed = seeds[1]
         self._random_state = np.random.RandomState(seeds[2])

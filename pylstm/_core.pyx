@@ -158,6 +158,30 @@ cdef int threads_for(double operations, Py_ssize_t n_tasks, int n_threads) noexc
     return safe_thread_count(<int> min(n_threads, n_tasks))
 
 
+cdef extern from "kernels/orthogonal.h" nogil:
+    int orthogonalize(double* A, Py_ssize_t n, int n_threads)
+
+
+cdef int raise_interrupt(bint was_interrupted) except -1:
+    """Let a KeyboardInterrupt that was noticed while the GIL was released take its course."""
+    return -1 if was_interrupted else 0
+
+
+def make_orthogonal(double[:, ::1] A, int n_threads):
+    """A (n, n), of full rank, becomes Q of its QR decomposition with R's diagonal positive.
+
+    The same bits on any number of threads and with every instruction set.
+    """
+    cdef Py_ssize_t n = A.shape[0]
+    cdef int failure
+    n_threads = threads_for(8. / 3 * n * n * n, n // 8 + 1, n_threads)
+    with nogil:
+        failure = orthogonalize(&A[0, 0], n, n_threads)
+    if failure < 0:
+        raise MemoryError(f"An orthogonal matrix of order {n} needs {16. * n * n:.3g} bytes.")
+    raise_interrupt(failure)
+
+
 # ----------------------------------------------------------------------------------------------------
 # Calls: arrays in, arrays out
 # ----------------------------------------------------------------------------------------------------
@@ -229,11 +253,6 @@ cdef void run_tasks(
             <void (*)(void*, Py_ssize_t, void*) noexcept nogil> task, call, call.n_tasks,
             call.n_threads, arenas, call.net.arena_size * sizeof(real), &call.interrupt,
             call.are_long)
-
-
-cdef int raise_interrupt(const Call* call) except -1:
-    """Let a KeyboardInterrupt that was noticed while the GIL was released take its course."""
-    return -1 if call.interrupt.stop else 0
 
 
 cdef void export_outputs(
@@ -372,7 +391,7 @@ def forward(
     with nogil:
         pack_parameters(&plan.net, &params[0], <real*> plan.packed, room)
         run_tasks(forward_task[real], &call, <real*> call.arenas)
-    raise_interrupt(&call)
+    raise_interrupt(call.interrupt.stop)
 
 
 cdef void backward_task(Call* call, Py_ssize_t number, real* arena) noexcept nogil:
@@ -419,7 +438,7 @@ def backward(
         pack_parameters(&plan.net, &params[0], <real*> plan.packed, ALL_GRADIENTS)
         run_tasks(backward_task[real], &call, <real*> call.arenas)
         collect_gradient(&plan.net, <const real*> call.slots, call.n_slots, &d_params[0])
-    raise_interrupt(&call)
+    raise_interrupt(call.interrupt.stop)
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -562,7 +581,7 @@ def loss_and_gradient(
     with nogil:
         targets.total_weight = weight_of(&batch, <const real*> targets.weight)
         value = batch_gradient(&call, &params[0], <real*> plan.packed, &gradient[0])
-    raise_interrupt(&call)
+    raise_interrupt(call.interrupt.stop)
     return value
 
 
@@ -635,5 +654,5 @@ def train(
             total_loss += batch_loss * batch.n
             batch.first_visit += batch.n
             n_batches += 1
-    raise_interrupt(&call)
+    raise_interrupt(call.interrupt.stop)
     return total_loss / n_visits

@@ -348,13 +348,19 @@ def pack_parameters(
 
 
 def init_parameters(
-    arch: Architecture, *, dtype: DTypeLike = np.float32, random_state: RandomState = None
+    arch: Architecture,
+    *,
+    dtype: DTypeLike = np.float32,
+    random_state: RandomState = None,
+    n_threads: int | None = None,
 ) -> Floats:
     """Parameters to start training from.
 
     Input and output weights are Glorot-uniform (Glorot & Bengio 2010; each gate counted as a layer
-    of its own), the recurrent weights of each gate orthogonal (Saxe et al. 2014), biases 0 but for
-    the forget gates' 1 (Gers et al. 2000; Jozefowicz et al. 2015).
+    of its own), the recurrent weights of each gate orthogonal (Saxe et al. 2014) and uniformly
+    distributed among orthogonal matrices (Mezzadri 2007), biases 0 but for the forget gates' 1 (Gers
+    et al. 2000; Jozefowicz et al. 2015). From the same random numbers come the same bits, on any
+    number of threads and with every instruction set.
 
     Parameters
     ----------
@@ -364,6 +370,8 @@ def init_parameters(
         The vector's dtype.
     random_state : int, RandomState instance or None, default=None
         Source of the random numbers.
+    n_threads : int or None, default=None
+        Threads to use, as `n_jobs` in `effective_n_threads`.
 
     Returns
     -------
@@ -379,6 +387,7 @@ def init_parameters(
     from sklearn.utils import check_random_state
 
     rng = check_random_state(random_state)
+    n_threads = effective_n_threads(n_threads)
     H = arch.hidden_size
     params = np.zeros(n_parameters(arch), dtype=float_dtype(dtype))
     for name, array in unpack_parameters(params, arch).items():
@@ -386,7 +395,7 @@ def init_parameters(
             array[...] = _glorot_uniform(rng, len(array), H, array.shape)
         elif name[0] == "U":
             for gate in range(4):
-                array[:, gate * H : (gate + 1) * H] = _orthogonal(rng, H)
+                array[:, gate * H : (gate + 1) * H] = _orthogonal(rng, H, n_threads)
         elif name[0] == "b":
             array[H : 2 * H] = 1
         elif name == "V":
@@ -400,11 +409,12 @@ def _glorot_uniform(rng, n_in, n_out, shape):
     return rng.uniform(-limit, limit, size=shape)
 
 
-def _orthogonal(rng, n):
+def _orthogonal(rng, n, n_threads):
     """An orthogonal matrix, uniformly distributed: Q of a Gaussian matrix, R's diagonal made
     positive."""
-    Q, R = np.linalg.qr(rng.standard_normal((n, n)))
-    return Q * np.where(np.diag(R) < 0, -1, 1)
+    matrix = rng.standard_normal((n, n))
+    kernels.make_orthogonal(matrix, n_threads)
+    return matrix
 
 
 # The network
