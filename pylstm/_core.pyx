@@ -489,6 +489,14 @@ def stream_open(const real[::1] params, dimensions):
     return handle
 
 
+def stream_copy(StreamHandle handle):
+    """Another of the same, in the same states."""
+    cdef StreamHandle copied = StreamHandle()
+    copied.plan = copy_of(handle.plan)
+    copied.begun = handle.begun
+    return copied
+
+
 def stream_step(StreamHandle handle, const real[::1] x, real[::1] y):
     """One time step: take x (n_features,), write y (n_outputs,)."""
     advance(&handle.plan.net, <const real*> handle.plan.packed, &x[0], handle.begun, &y[0],

@@ -311,7 +311,9 @@ SUB_INTERPRETERS = """
 @pytest.mark.parametrize("first", ["main", "sub-interpreter"])
 def test_a_sub_interpreter_is_refused_and_the_main_one_goes_on(first):
     try:
-        importlib.import_module("_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters")
+        importlib.import_module(
+            "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
+        )
     except ImportError:
         pytest.skip("no sub-interpreters")
     refused = 'in_a_sub_interpreter("import sys; sys.path[:] = %r; import pylstm" % sys.path)\n'

@@ -287,7 +287,6 @@ cdef class Plan:
     cdef Room room
     cdef Py_ssize_t itemsize
     cdef void* memory           # as allocated
-    cdef size_t n_bytes
     cdef void* packed           # [packed_size], on a cache line like the others
     cdef void* slots            # [n_slots][slot_size]
     cdef void* arenas           # [n_threads][arena_size]
@@ -300,8 +299,7 @@ cdef class Plan:
         cdef size_t packed = self.net.packed_size * self.itemsize
         cdef size_t slots = n_slots * self.net.slot_size * self.itemsize
         if wanted < <double> TOO_MANY:
-            self.n_bytes = <size_t> wanted
-            self.memory = zeroed_memory(self.n_bytes)
+            self.memory = zeroed_memory(<size_t> wanted)
         if self.memory == NULL:
             raise MemoryError(f"The network needs {wanted:.3g} bytes of working memory.")
         self.packed = (<char*> self.memory + CACHE_LINE_BYTES
@@ -338,6 +336,20 @@ cdef Plan plan_of(
     if segment < net.T:
         lay_out(net, room, ragged, itemsize, segment)
     return plan
+
+
+cdef Plan copy_of(Plan plan):
+    """A plan of the same layout, for one thread, whose memory holds the same."""
+    cdef Plan copied = Plan.__new__(Plan)
+    cdef size_t n_bytes = (plan.net.packed_size + plan.net.arena_size) * plan.itemsize
+    copied.net, copied.room, copied.itemsize = plan.net, plan.room, plan.itemsize
+    copied.net.cells = <Cell*> calloc(plan.net.n_cells, sizeof(Cell))
+    if copied.net.cells == NULL:
+        raise MemoryError()
+    memcpy(copied.net.cells, plan.net.cells, plan.net.n_cells * sizeof(Cell))
+    copied.reserve(1, 0)
+    memcpy(copied.packed, plan.packed, n_bytes)
+    return copied
 
 
 cdef Py_ssize_t n_blocks_of(const Net* net, Py_ssize_t n_samples) noexcept nogil:
