@@ -8,6 +8,7 @@ starts with an underscore may change without notice.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from . import _interpreter as _interpreter  # first: it refuses where nothing else would load
 from . import core
 from ._dispatch import show_config
 from ._version import __version__

@@ -630,6 +630,7 @@ class BaseLSTM(
                 random_state=seeds[0],
                 forget_bias=self.forget_bias,
                 n_timesteps=samples.X.shape[1],
+                n_threads=self.n_jobs,
             )
         )
         self._split_seed = seeds[1]

@@ -127,7 +127,7 @@ class LocalEpochs:
         """
         model, samples = self._model, self._samples
         order = self._order_of_visits()
-        n_updates = -(-len(order) // model.batch_size)
+        n_updates = -(-len(order) // int(model.batch_size))
         rate = model.learning_rate_init
         if model.learning_rate != "constant":
             rate = model.learning_rate.rates(rate, n_updates, epoch, n_epochs, merits)
@@ -142,7 +142,7 @@ class LocalEpochs:
             model._architecture,
             model._optimizer,
             order=order,
-            batch_size=model.batch_size,
+            batch_size=int(model.batch_size),
             loss=self._loss,
             sample_weight=samples.sample_weight,
             lengths=samples.lengths,
@@ -164,7 +164,7 @@ class LocalEpochs:
     def _order_of_visits(self):
         model, rows = self._model, self._samples.rows
         if model.stateful:
-            return parallel_streams(rows, model.batch_size)
+            return parallel_streams(rows, int(model.batch_size))
         if model.shuffle and len(rows) > model.batch_size:
             return model._random_state.permutation(rows)
         return rows

@@ -94,7 +94,8 @@ class Huber(Loss):
 
     def __post_init__(self) -> None:
         wanted = "a number, positive and finite"
-        require("delta", self.delta, Real, wanted, lambda v: 0 < v < np.inf)
+        delta = require("delta", self.delta, Real, wanted, lambda v: 0 < v < np.inf)
+        object.__setattr__(self, "delta", delta)
 
     @property
     def _settings(self) -> NDArray[np.float64] | None:
@@ -259,7 +260,9 @@ class LogLoss(Loss):
     _restricts_targets = True
 
     def __post_init__(self) -> None:
-        require("n_classes", self.n_classes, Integral, "an integer, at least 2", lambda v: v >= 2)
+        wanted = "an integer, at least 2"
+        n_classes = require("n_classes", self.n_classes, Integral, wanted, lambda v: v >= 2)
+        object.__setattr__(self, "n_classes", n_classes)
 
     def n_outputs(self, n_targets: int) -> int:
         """An output for each class; the class is the only target."""

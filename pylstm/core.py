@@ -32,6 +32,8 @@ says so. Results do not depend on the number of threads, bit
 for bit, and a sample's output does not depend on the batch it is in.
 """
 
+import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,6 +45,8 @@ import numpy as np
 from . import _unchecked
 from ._checks import (
     FLOATS,
+    as_array,
+    check_disjoint,
     check_in_place,
     check_real,
     check_shape,
@@ -135,7 +139,8 @@ class Architecture:
     TypeError
         If a dimension is no integer, or an option no bool.
     ValueError
-        If a dimension is less than 1, or a highway is to lead to every time step.
+        If a dimension is less than 1, there are more than 10,000 layers, or more parameters than an
+        array can hold; if a highway is to lead to every time step.
 
     Examples
     --------
@@ -154,17 +159,28 @@ class Architecture:
     highway: int = 0
 
     def __post_init__(self) -> None:
+        wanted = "an integer of at least 1"
         for name in ("n_features", "hidden_size", "num_layers", "n_outputs"):
-            value = getattr(self, name)
-            require(name, value, Integral, "an integer of at least 1", lambda v: v >= 1)
+            value = require(name, getattr(self, name), Integral, wanted, lambda v: v >= 1)
+            object.__setattr__(self, name, value)  # sizes computed of NumPy's integers would wrap
         for name in ("bidirectional", "return_sequences", "mask_missing"):
-            require(name, getattr(self, name), bool, "True or False")
-        wanted = "an integer, not negative"
-        require("highway", self.highway, Integral, wanted, lambda v: v >= 0)
+            object.__setattr__(
+                self, name, require(name, getattr(self, name), bool, "True or False")
+            )
+        highway = require(
+            "highway", self.highway, Integral, "an integer, not negative", lambda v: v >= 0
+        )
+        object.__setattr__(self, "highway", highway)
         if self.highway and self.return_sequences:
             raise ValueError(
                 "highway leads from the end of a sequence to its only output: use "
                 "return_sequences=False, or highway=0."
+            )
+        if self.num_layers > 10_000:
+            raise ValueError(f"num_layers must be at most 10,000, got {self.num_layers}.")
+        if self._n_params * 8 > sys.maxsize:
+            raise ValueError(
+                f"{self} would have {self._n_params:.3g} parameters, more than an array can hold."
             )
 
     @property
@@ -176,9 +192,8 @@ class Architecture:
     def _dimensions(self):
         """As the kernels take them."""
         return Dimensions(
-            int(self.n_features), int(self.hidden_size), int(self.num_layers), int(self.n_outputs),
-            self.num_directions, bool(self.return_sequences), bool(self.mask_missing),
-            int(self.highway),
+            self.n_features, self.hidden_size, self.num_layers, self.n_outputs, self.num_directions,
+            self.return_sequences, self.mask_missing, self.highway,
         )  # fmt: skip
 
     @property
@@ -195,7 +210,10 @@ class Architecture:
 
     @cached_property
     def _n_params(self):
-        return sum(int(np.prod(shape)) for shape in parameter_shapes(self).values())
+        H, D = self.hidden_size, self.num_directions
+        inputs = self._n_inputs + (self.num_layers - 1) * D * H
+        cells = D * 4 * H * (inputs + self.num_layers * (H + 1))
+        return cells + (D * H + self.highway * self._n_inputs + 1) * self.n_outputs
 
 
 class Forward(NamedTuple):
@@ -249,6 +267,7 @@ def parameter_shapes(arch: Architecture) -> dict[str, tuple[int, ...]]:
     >>> parameter_shapes(Architecture(n_features=3, hidden_size=2))
     {'W0': (3, 8), 'U0': (2, 8), 'b0': (8,), 'V': (2, 1), 'd': (1,)}
     """
+    _check_arch(arch)
     H, D = arch.hidden_size, arch.num_directions
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in range(arch.num_layers):
@@ -280,6 +299,7 @@ def n_parameters(arch: Architecture) -> int:
     >>> n_parameters(Architecture(n_features=3, hidden_size=2))
     51
     """
+    _check_arch(arch)
     return arch._n_params
 
 
@@ -311,12 +331,13 @@ def unpack_parameters(params: ArrayLike, arch: Architecture) -> dict[str, Array]
     >>> arrays["b0"].tolist()  # the forget gates' biases start at 1
     [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
     """
-    params = np.asarray(params)
+    _check_arch(arch)
+    params = as_array("params", params)
     check_shape("params", params, (arch._n_params,))
     arrays = {}
     start = 0
     for name, shape in parameter_shapes(arch).items():
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         arrays[name] = params[start : start + size].reshape(shape)
         start += size
     return arrays
@@ -362,7 +383,8 @@ def pack_parameters(
         )
     params = np.empty(n_parameters(arch), dtype=float_dtype(dtype))
     for name, view in unpack_parameters(params, arch).items():
-        array = np.asarray(arrays[name])
+        array = as_array(name, arrays[name])
+        check_real(name, array)
         check_shape(name, array, shapes[name])
         view[...] = array
     return params
@@ -375,12 +397,15 @@ def init_parameters(
     random_state: RandomState = None,
     forget_bias: float | Literal["chrono"] = 1.0,
     n_timesteps: int | None = None,
+    n_threads: int | None = None,
 ) -> Floats:
     """Parameters to start training from.
 
     Input and output weights are Glorot-uniform (Glorot & Bengio 2010; each gate counted as a layer
-    of its own), the recurrent weights of each gate orthogonal (Saxe et al. 2014), biases 0 but for
-    the forget gates' (Gers et al. 2000; Jozefowicz et al. 2015). A highway starts at 0.
+    of its own), the recurrent weights of each gate orthogonal (Saxe et al. 2014) and uniformly
+    distributed among orthogonal matrices (Mezzadri 2007), biases 0 but for the forget gates' (Gers et
+    al. 2000; Jozefowicz et al. 2015), a highway 0. From the same random numbers come the same bits, on
+    any number of threads and with every instruction set.
 
     Parameters
     ----------
@@ -396,6 +421,8 @@ def init_parameters(
         negative: memories of that many time steps, from the beginning.
     n_timesteps : int, default=None
         Time steps that "chrono" reckons with.
+    n_threads : int or None, default=None
+        Threads to use, as `n_jobs` in `effective_n_threads`.
 
     Returns
     -------
@@ -415,7 +442,9 @@ def init_parameters(
     # Not at the top: who only predicts need not wait for scikit-learn's import.
     from sklearn.utils import check_random_state
 
+    _check_arch(arch)
     rng = check_random_state(random_state)
+    n_threads = effective_n_threads(n_threads)
     H = arch.hidden_size
     longest_memory = None
     if isinstance(forget_bias, str) and forget_bias == "chrono":
@@ -431,7 +460,7 @@ def init_parameters(
             array[...] = _glorot_uniform(rng, len(array), H, array.shape)
         elif name[0] == "U":
             for gate in range(4):
-                array[:, gate * H : (gate + 1) * H] = _orthogonal(rng, H)
+                array[:, gate * H : (gate + 1) * H] = _orthogonal(rng, H, n_threads)
         elif name[0] == "b" and longest_memory is not None:
             array[H : 2 * H] = np.log(rng.uniform(1, longest_memory, size=H))
             array[:H] = -array[H : 2 * H]
@@ -448,11 +477,12 @@ def _glorot_uniform(rng, n_in, n_out, shape):
     return rng.uniform(-limit, limit, size=shape)
 
 
-def _orthogonal(rng, n):
+def _orthogonal(rng, n, n_threads):
     """An orthogonal matrix, uniformly distributed: Q of a Gaussian matrix, R's diagonal made
     positive."""
-    Q, R = np.linalg.qr(rng.standard_normal((n, n)))
-    return Q * np.where(np.diag(R) < 0, -1, 1)
+    matrix = rng.standard_normal((n, n))
+    kernels.make_orthogonal(matrix, n_threads)
+    return matrix
 
 
 # The network
@@ -781,7 +811,7 @@ class Stream:
 
     A step costs about a microsecond for a small network. After the last step of a sequence the output
     is, bit for bit, that of `predict` for the whole sequence. With `mask_missing` a step's NaNs stand
-    for missing values.
+    for missing values. A copy (`copy.copy`) goes on from the same states, on its own.
 
     Parameters
     ----------
@@ -830,6 +860,21 @@ class Stream:
             self._scaling = center[0].copy(), factor[0].copy()
         self._handle = kernels.stream_open(vector, arch._dimensions)
 
+    def __copy__(self) -> "Stream":
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        copied._handle = kernels.stream_copy(self._handle)
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "Stream":
+        return self.__copy__()
+
+    def __reduce__(self):
+        raise TypeError(
+            "A Stream cannot be pickled: its weights are in the order that this processor's kernels want. "
+            "Keep the parameters, the architecture and `states`, and make a new one of them."
+        )
+
     def step(self, x: ArrayLike) -> Floats:
         """Take the next time step.
 
@@ -842,15 +887,21 @@ class Stream:
         -------
         output : ndarray of shape (n_outputs,)
             What the network would predict if the sequence ended here.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x does not hold real numbers, or not n_features of them.
         """
-        if self._scaling is not None:
-            center, factor = self._scaling
-            x = (np.asarray(x, np.float64) - center) * factor
-        x = np.ascontiguousarray(x, self._dtype)
-        if not x.flags.aligned:
-            x = x.copy()
+        if type(x) is not np.ndarray or x.dtype is not self._dtype:
+            x = as_array("x", x)
+            check_real("x", x)
         if x.shape != (self._arch.n_features,):
             check_shape("x", x, (self._arch.n_features,))
+        if self._scaling is not None:
+            center, factor = self._scaling
+            x = (x - center) * factor
+        x = contiguous(x, self._dtype)
         output = np.empty(self._arch.n_outputs, self._dtype)
         kernels.stream_step(self._handle, x, output)
         return output
@@ -869,11 +920,12 @@ class Stream:
 
     @states.setter
     def states(self, states: tuple[ArrayLike, ArrayLike]) -> None:
+        pair = _pair("states", states, "two arrays, (h, c)")
         shape = (self._arch.num_layers, self._arch.hidden_size)
         # copies: the kernels take writable arrays here
         h, c = (
             dense(name, state, shape, self._dtype).copy()
-            for name, state in zip("hc", states, strict=True)
+            for name, state in zip("hc", pair, strict=True)
         )
         kernels.stream_states(self._handle, h, c, True)
 
@@ -1087,8 +1139,10 @@ def train(
     for name, limit in (("max_grad_norm", max_grad_norm), ("max_grad_value", max_grad_value)):
         if limit is not None:
             require(name, limit, Real, "a positive number or None", lambda v: v > 0)
-    _check_optimizer(optimizer, params, -(-len(visits) // batch_size))
-    if stateful and arch.bidirectional:
+    if not isinstance(optimizer, _Optimizer):
+        raise TypeError(f"optimizer must be an Adam, AdamW, RMSprop or SGD, got {optimizer!r}.")
+    optimizer._check(params, -(-len(visits) // batch_size))
+    if require("stateful", stateful, bool, "True or False") and arch.bidirectional:
         raise ValueError(
             "A bidirectional network has no final states to go on from: what its reverse cells "
             "know comes from the end of the sequence. Use stateful=False or bidirectional=False."
@@ -1098,6 +1152,11 @@ def train(
         "average": _check_average(average, params),
         "n_threads": effective_n_threads(n_threads),
     }
+    changed = {"params": params, "moments": optimizer.moments, "step_count": optimizer.step_count}
+    if average is not None:
+        changed["average"] = options["average"][0]
+    read = {"X": sequences, "y": targets}
+    check_disjoint(changed, read if weight is None else read | {"sample_weight": weight})
     if visits.size == 0:
         return 0.0
     if weight is not None:
@@ -1125,10 +1184,14 @@ def train(
 # Checks: after them the kernels may read and write without looking
 
 
-def _check_params(params, arch):
+def _check_arch(arch):
     if not isinstance(arch, Architecture):
         raise TypeError(f"arch must be an Architecture, got {arch!r}.")
-    params = np.asarray(params)
+
+
+def _check_params(params, arch):
+    _check_arch(arch)
+    params = as_array("params", params)
     if params.dtype not in FLOATS:
         check_real("params", params)
         params = params.astype(np.float64)
@@ -1139,7 +1202,7 @@ def _check_params(params, arch):
 
 def _check_sequences(X, dtype):
     """X with whatever strides it has, float32 or float64; of `dtype` if it is neither."""
-    X = np.asarray(X)
+    X = as_array("X", X)
     check_real("X", X)
     if X.ndim != 3:
         raise ValueError(
@@ -1148,6 +1211,8 @@ def _check_sequences(X, dtype):
         )
     if X.shape[1] == 0:
         raise ValueError(f"X must have at least one time step, got shape {X.shape}.")
+    if X.shape[1] >= 2**32:  # time steps are numbered by 32 bits
+        raise ValueError(f"X must have less than 2**32 time steps, got shape {X.shape}.")
     if X.dtype in FLOATS and X.flags.aligned:
         return X
     return X.astype(X.dtype if X.dtype in FLOATS else dtype)
@@ -1170,7 +1235,7 @@ def _check_scaling(scaling, X):
         raise TypeError(
             f"scaling must be a tuple of two arrays, (center, factor), got {scaling!r}."
         )
-    center, factor = map(np.asarray, scaling)
+    center, factor = (as_array(name, a) for name, a in zip(Scaling._fields, scaling, strict=True))
     n_samples, _, n_features = X.shape
     shape = (n_features,) if center.ndim == 1 else (n_samples, n_features)
     return Scaling(
@@ -1222,7 +1287,9 @@ def _check_objective(alpha, dropout, recurrent_dropout, seed):
         )
 
     return {
-        "alpha": require("alpha", alpha, Real, "a number, not negative", lambda v: v >= 0),
+        "alpha": require(
+            "alpha", alpha, Real, "a number, finite and not negative", lambda v: 0 <= v < math.inf
+        ),
         "dropout": rate("dropout", dropout),
         "recurrent_dropout": rate("recurrent_dropout", recurrent_dropout),
         "seed": require(
@@ -1232,13 +1299,13 @@ def _check_objective(alpha, dropout, recurrent_dropout, seed):
 
 
 def _check_order(order, X):
-    order = np.asarray(order)
+    order = as_array("order", order)
     if order.ndim != 1 or (order.dtype.kind not in "iu" and order.size):
         raise ValueError(
             "order must be one-dimensional and hold sample indices (integers), got shape "
             f"{order.shape} and dtype {order.dtype}."
         )
-    order = contiguous(order, np.int64)
+    order = order.astype(np.int64)  # a copy, which nobody else can change
     if order.size and not (order.min() >= 0 and order.max() < len(X)):
         raise ValueError(
             f"order must hold indices from 0 to n_samples - 1 = {len(X) - 1}, got values from "
@@ -1247,25 +1314,11 @@ def _check_order(order, X):
     return order
 
 
-def _check_optimizer(optimizer, params, n_batches):
-    if not isinstance(optimizer, _Optimizer):
-        raise TypeError(f"optimizer must be an Adam, AdamW, RMSprop or SGD, got {optimizer!r}.")
-    moments = optimizer.moments
-    if moments.shape[1:] != params.shape or moments.dtype != params.dtype:
-        raise ValueError(
-            f"The optimiser was made for {moments.shape[1]} parameters of dtype {moments.dtype}, "
-            f"got {len(params)} of dtype {params.dtype}."
-        )
-    rates = np.asarray(optimizer.learning_rate, dtype=np.float64)
-    if rates.ndim > 0:
-        check_shape("learning_rate", rates, (n_batches,))
-
-
 def _check_average(average, params):
     """The array to update and its decay, or None."""
     if average is None:
         return None
-    average, decay = average
+    average, decay = _pair("average", average, "an array and its decay")
     check_in_place("average", average)
     if average.shape != params.shape or average.dtype != params.dtype:
         raise ValueError(
@@ -1274,6 +1327,15 @@ def _check_average(average, params):
         )
     wanted = "a number, at least 0 and less than 1"
     return average, require("The decay of average", decay, Real, wanted, lambda v: 0 <= v < 1)
+
+
+def _pair(name, values, wanted):
+    """The two things that there must be."""
+    try:
+        first, second = values
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be {wanted}, got {values!r}.") from None
+    return first, second
 
 
 def _check_total_weight(weight):

@@ -573,9 +573,10 @@ class TrainingCallback:
     parameter `callbacks`, a list whose members are called in turn.
 
     An exception that a callback raises ends the training and reaches the caller of `fit`; the
-    estimator stays as it was before (but for KeyboardInterrupt, which leaves the finished epochs). Tools such as :class:`~sklearn.model_selection.GridSearchCV`
-    train clones, each with copies of the callbacks, and a pickle of an estimator holds its
-    callbacks: one that is to be used in these ways must be copied and pickled by Python's means.
+    estimator stays as it was before (but for KeyboardInterrupt, which leaves the finished epochs).
+    Tools such as :class:`~sklearn.model_selection.GridSearchCV` train clones, each with copies of
+    the callbacks, and a pickle of an estimator holds its callbacks: one that is to be used in these
+    ways must be copied and pickled by Python's means.
 
     See Also
     --------

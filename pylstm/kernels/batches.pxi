@@ -1,8 +1,16 @@
-"""Batches and blocks: which samples, how long, from which states.
+"""Batches, blocks and segments: which samples, how long, from which states.
 
-`Batch` is what the caller gave, `Block` the samples that one thread takes through everything at a time.
-What decides which samples are read, and how far, goes here.
+`Batch` is what the caller gave, `Block` the samples that one thread takes through everything at a time,
+and a segment the time steps of a block that its arena has room for. What decides which samples are read,
+and how far, goes here.
 """
+
+cdef extern from "kernels/runtime.h" nogil:
+    ctypedef struct Interrupt:
+        int stop
+    int interrupted(Interrupt* state)
+    int is_interrupted(Interrupt* state)
+
 
 cdef struct Batch:
     # What the samples of a call are read from. The caller's arrays, of the call's type.
@@ -30,6 +38,9 @@ cdef struct Block:
     Py_ssize_t n                # samples
     Py_ssize_t n_steps          # of the longest
     bint ragged                 # some are shorter
+    Py_ssize_t first            # the segment at hand: steps first .. stop
+    Py_ssize_t stop
+    Interrupt* interrupt        # of the call
     Py_ssize_t sample[WIDE_BLOCK]
     Py_ssize_t length[WIDE_BLOCK]
     Py_ssize_t state[WIDE_BLOCK]    # row of the states
@@ -142,10 +153,12 @@ cdef void load_inputs(
 
 
 cdef void open_block(
-    const Net* net, const Batch* batch, Py_ssize_t start, Block* block,
+    const Net* net, const Batch* batch, Py_ssize_t start, Interrupt* interrupt, Block* block,
 ) noexcept nogil:
-    """The block of visits from `start` on: at most B, and their lengths."""
+    """The block of visits from `start` on: at most B, and their lengths. Before its first segment."""
     cdef Py_ssize_t s, sample
+    block.interrupt = interrupt
+    block.first = block.stop = 0
     block.start = start
     block.n = min(net.block, batch.n - start)
     block.n_steps = 0
@@ -158,6 +171,34 @@ cdef void open_block(
     block.ragged = False
     for s in range(block.n):
         block.ragged = block.ragged or block.length[s] < block.n_steps
+
+
+cdef inline bint next_segment(const Net* net, Block* block) noexcept nogil:
+    """Go on to the next segment, if there is one."""
+    if block.stop == block.n_steps:
+        return False
+    block.first = block.stop
+    block.stop = min(block.first + net.segment, block.n_steps)
+    return True
+
+
+cdef inline bint previous_segment(const Net* net, Block* block) noexcept nogil:
+    """Go back to the segment before, if there is one."""
+    if block.first == 0:
+        return False
+    block.stop = block.first
+    block.first -= net.segment
+    return True
+
+
+cdef inline Py_ssize_t end_of_segment(const Net* net, const Block* block) noexcept nogil:
+    """Where the segment ends in arrays over time, which have the padding after the last one as well."""
+    return net.T if block.stop == block.n_steps else block.stop
+
+
+cdef inline bint stopped(const Net* net, const Block* block, Py_ssize_t step) noexcept nogil:
+    """Whether Ctrl-C ends the call: for loops over steps, which ask at every one of them."""
+    return (step - block.first) & net.look == net.look and interrupted(block.interrupt)
 
 
 cdef inline uint64_t visit_of(const Batch* batch, const Block* block, Py_ssize_t s) noexcept nogil:

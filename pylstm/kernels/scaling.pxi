@@ -47,3 +47,30 @@ cdef void scale_feature(
         if not isnan(value):
             squares += value * value
     scale[0] = max(sqrt(squares / n), LEAST_DEVIATION * magnitude)
+
+
+cdef struct Statistics:
+    # What is asked for of a batch's windows. The caller's arrays.
+    const Batch* batch
+    WindowScaling kind
+    Py_ssize_t T
+    Py_ssize_t F
+    double* center              # [n][F]
+    double* scale               # [n][F]
+
+
+cdef enum:
+    WINDOWS_AT_ONCE = 64        # in one task
+
+
+cdef void statistics_task(Statistics* call, Py_ssize_t number, void* arena) noexcept nogil:
+    """Some windows, one after the other."""
+    cdef const Batch* batch = call.batch
+    cdef Py_ssize_t first = number * WINDOWS_AT_ONCE, sample, length, feature
+    for sample in range(first, min(first + WINDOWS_AT_ONCE, batch.n)):
+        length = batch.lengths[sample] if batch.lengths != NULL else call.T
+        for feature in range(call.F):
+            scale_feature(batch, call.kind,
+                          inputs_at(batch, sample, 0) + feature * batch.feature_stride, length,
+                          call.center + sample * call.F + feature,
+                          call.scale + sample * call.F + feature)
