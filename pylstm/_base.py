@@ -25,6 +25,7 @@ from sklearn.utils.validation import (
 from . import _unchecked, core
 from ._checks import check_states
 from ._fitting import LocalEpochs, Samples, TrainingLoop, Weights
+from ._lazy_windows import Windows
 from ._lengths import is_step
 from ._persistence import VersionedStateMixin
 from ._typing import Array, ArrayLike, Floats
@@ -307,7 +308,7 @@ class BaseLSTM(
             model._initialize(train, check_random_state(self.random_state))
         validation = None if held_out is None else model._check_held_out(*held_out)
         if self.early_stopping and validation is None:
-            train, validation = model._split(train)
+            train, validation = model._split(train, X)
         model._train(train, validation, incremental=incremental)
         self._adopt(model)
         return self
@@ -348,6 +349,11 @@ class BaseLSTM(
     def _check_X(self, X, lengths=None, *, reset=False):
         """X as a validated view of sequences in the dtype of the network, and their lengths."""
         X, lengths = pad_sequences(X, lengths)
+        if self.stateful and isinstance(X, Windows) and X.n_series > 1:
+            raise ValueError(
+                "stateful=True takes the samples for consecutive windows of one series, got windows "
+                f"of {X.n_series} series: pass those of one, or set stateful=False."
+            )
         dtype = self.dtype if reset else self._parameters.dtype
         missing = self.missing == "mask" if reset else self._architecture.mask_missing
         finite = "allow-nan" if missing else True
@@ -456,10 +462,16 @@ class BaseLSTM(
                 "warm_start=False."
             )
 
-    def _split(self, samples):
-        """Part the samples into those to train on and those to validate on."""
+    def _split(self, samples, X):
+        """Part the samples of X into those to train on and those to validate on."""
         from sklearn.model_selection import train_test_split
 
+        if isinstance(X, Windows):  # which know their series and times
+            train_rows, validation_rows = X.hold_out_last(self.validation_fraction, samples.rows)
+            return (
+                samples._replace(rows=train_rows),
+                _large_enough(samples._replace(rows=validation_rows)),
+            )
         train_rows, validation_rows = train_test_split(
             samples.rows,
             test_size=self.validation_fraction,
@@ -568,6 +580,10 @@ class BaseLSTM(
 
     def _run_network(self, X, lengths, state, n_threads, *, return_state=False):
         """Outputs of the network, and the states to go on from (None where nobody does)."""
+        if isinstance(X, Windows):
+            if state is None and not return_state and not self._carries_state:
+                return self._run_windows(X, lengths, n_threads), None
+            X = np.asarray(X)
         h, c = (None, None) if state is None else state
         if not self._carries_state:
             result = _unchecked.predict(
@@ -596,6 +612,17 @@ class BaseLSTM(
             )
             outputs.append(output)
         return np.concatenate(outputs), States(h, c)
+
+    def _run_windows(self, windows, lengths, n_threads):
+        """Outputs for windows of many series, of which few at a time are made an array."""
+        chunk_size = max(1, _SCORED_AT_ONCE // (windows.shape[1] * windows.shape[2]))
+        outputs = [
+            self._run_network(
+                np.asarray(windows[chunk]), _rows_of(lengths, chunk), None, n_threads
+            )[0]
+            for chunk in gen_batches(len(windows), chunk_size)
+        ]
+        return np.concatenate(outputs)
 
     def _finite_output(self, sequences, lengths, state=None, *, return_state=False):
         """Outputs of the network for checked sequences, all finite, and the final states."""
@@ -707,6 +734,7 @@ class BaseLSTM(
         """
         check_is_fitted(self)
         sequences, lengths = self._check_X(X, lengths)
+        sequences = np.asarray(sequences)
         h, c = self._states_before(sequences, lengths)
         _, h_n, _ = _unchecked.predict(
             self._parameters,
@@ -783,6 +811,7 @@ class BaseLSTM(
                 "network has a reverse direction."
             )
         sequences, lengths = self._check_X(X, lengths)
+        sequences = np.asarray(sequences)
         h, c = self._states_before(sequences, lengths)
         traces = _unchecked.gate_activations(
             self._parameters,

@@ -23,6 +23,7 @@ import sklearn
 from sklearn.exceptions import ConvergenceWarning
 
 from . import _unchecked, core
+from ._lazy_windows import Windows
 from ._progress import Progress
 from .training import call_all, check_callbacks
 
@@ -30,7 +31,7 @@ from .training import call_all, check_callbacks
 class Samples(NamedTuple):
     """Checked samples; `rows` are those in use, so that a part of X needs no copy of it."""
 
-    X: np.ndarray  # (n_samples, n_timesteps, n_features)
+    X: np.ndarray | Windows  # (n_samples, n_timesteps, n_features)
     lengths: np.ndarray | None  # (n_samples,)
     y: np.ndarray  # (n_samples, n_targets), or (n_samples, n_timesteps, n_targets)
     sample_weight: np.ndarray | None  # (n_samples,)
@@ -112,6 +113,8 @@ class LocalEpochs:
             )
         if not model.stateful and self.n_samples <= model.batch_size:
             samples = merge_equal_samples(samples)
+        if isinstance(samples.X, Windows):
+            samples = at_their_rows(samples)
         self._model = model
         self._samples = samples
         self._n_threads = n_threads
@@ -218,6 +221,24 @@ def merge_equal_samples(samples):
         group, weights=None if weight is None else weight[rows]
     )
     return Samples(X, lengths, y, merged_weight, rows[first])
+
+
+def at_their_rows(samples):
+    """Samples whose X is a view from every row of the series; those in use stay the same.
+
+    The kernels read X by strides and numbers of samples, and y and the rest by the same numbers.
+    """
+    windows, lengths, y, weight, rows = samples
+    X, starts = windows.every_window(), windows.starts()
+
+    def spread(values, fill=0):
+        if values is None:
+            return None
+        spread = np.full((len(X), *values.shape[1:]), fill, values.dtype)
+        spread[starts] = values
+        return spread
+
+    return Samples(X, spread(lengths, X.shape[1]), spread(y), spread(weight), starts[rows])
 
 
 class Outcome(Enum):

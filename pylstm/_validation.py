@@ -5,8 +5,9 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import check_array, gen_batches
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _check_n_features, validate_data
 
+from ._lazy_windows import Windows
 from ._lengths import check_lengths, is_step
 
 POSITIVE_INTEGER = Interval(Integral, 1, None, closed="left")
@@ -175,7 +176,7 @@ def check_sequence_lengths(lengths, sequences, *, allow_nan=False):
 
 def aligned(X):
     """X, or a copy of it whose numbers lie where the processor wants them."""
-    return X if X.flags.aligned else X.copy()
+    return X if isinstance(X, Windows) or X.flags.aligned else X.copy()
 
 
 def as_sequences(X, n_timesteps=None):
@@ -280,11 +281,97 @@ def validate_sequences(estimator, X, *, reset, **check_params):
     X : ndarray
         The checked and converted input, of the same shape.
     """
+    if isinstance(X, Windows):
+        checked = check_windows(X, estimator=estimator, **check_params)
+        _check_names(estimator, X.feature_names, reset=reset)
+        _check_n_features(estimator, checked[:1, 0], reset=reset)
+        return checked
     checked = check_sequences(X, estimator=estimator, **check_params)
+    if checked.ndim == 3 and not reset and hasattr(estimator, "feature_names_in_"):
+        # No array of three dimensions has names that could be missed.
+        _check_n_features(estimator, checked[:1, 0], reset=reset)
+        return checked
     # scikit-learn counts the second axis; the first step of each sequence has the features there.
     features = X if checked.ndim == 2 else checked[:, 0]
     validate_data(estimator, features, reset=reset, skip_check_array=True)
     return checked
+
+
+def check_windows(X, *, estimator, dtype, ensure_all_finite=True, **check_params):
+    """`check_sequences` for windows of series, row by row: windows overlap.
+
+    Parameters
+    ----------
+    X : Windows
+        The input to check.
+
+    estimator, dtype, ensure_all_finite
+        As for `check_array`.
+
+    **check_params : dict
+        What else `check_array` is to do, for which it needs an array.
+
+    Returns
+    -------
+    X : Windows or ndarray
+        The checked and converted input: an array if `check_params` ask for one, or if that is smaller.
+    """
+    if check_params:
+        check_params |= {"dtype": dtype, "ensure_all_finite": ensure_all_finite}
+        return check_sequences(np.asarray(X), estimator=estimator, **check_params)
+    dtypes = (dtype,) if isinstance(dtype, str | np.dtype) else dtype
+    checked = X.converted(X.dtype if X.dtype in dtypes else dtypes[0])
+    params = {"dtype": dtype, "ensure_all_finite": ensure_all_finite, "estimator": estimator}
+    if isinstance(checked, np.ndarray):
+        return check_sequences(checked, **params)
+    check_array(
+        checked.rows_read() if ensure_all_finite else checked[:1, 0], input_name="X", **params
+    )
+    return checked
+
+
+def _check_names(estimator, names, *, reset):
+    """Set the names of an estimator's features, or compare those of a later X with them."""
+    if reset:
+        vars(estimator).pop("feature_names_in_", None)
+        if names is not None:
+            estimator.feature_names_in_ = names
+    else:
+        check_same_names(names, getattr(estimator, "feature_names_in_", None))
+
+
+def check_same_names(names, fitted):
+    """Refuse features of other names, or in another order, than in fit; either may be None.
+
+    Parameters
+    ----------
+    names, fitted : sequence of str or None
+        The names at hand, among them None for features that have none, and those in fit.
+
+    Raises
+    ------
+    ValueError
+        If they are not the same. It tells which are new, which missing.
+    """
+    if names is None or fitted is None:
+        return
+    if len(names) == len(fitted):
+        names = [f if name is None else name for name, f in zip(names, fitted, strict=True)]
+    names = [name for name in names if name is not None]
+    if names == list(fitted):
+        return
+    unseen = [name for name in names if name not in set(fitted)]
+    missing = [name for name in fitted if name not in set(names)]
+    message = "The feature names should match those that were passed during fit."
+    if unseen:
+        message += f" Unseen at fit time: {unseen}."
+    if missing:
+        message += f" Seen at fit time, yet now missing: {missing}."
+    if any("(t+" in name for name in missing):
+        message += " Those of the form name(t+n) are known n steps ahead: pass them as known."
+    if not unseen and not missing:
+        message += f" They must be in the order {list(fitted)}, got {names}."
+    raise ValueError(message)
 
 
 def check_horizon(horizon: object) -> int | list[int]:
