@@ -3,6 +3,7 @@
 from numbers import Integral
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from sklearn.utils import check_array, gen_batches
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_n_features, validate_data
@@ -242,7 +243,11 @@ def check_sequences(X, *, estimator, **check_params):
     X : ndarray
         The checked and converted input, of the same shape.
     """
-    X = check_array(X, estimator=estimator, input_name="X", allow_nd=True, **check_params)
+    rows = _rows_under(X) if check_params.keys() <= {"dtype", "ensure_all_finite"} else None
+    check_params |= {"estimator": estimator, "input_name": "X"}
+    if rows is not None:
+        return _windows_over(check_array(rows, **check_params), X)
+    X = check_array(X, allow_nd=True, **check_params)
     if X.ndim > 3:
         raise ValueError(
             f"Found an X of {X.ndim} dimensions; expected (n_samples, n_timesteps, n_features), or "
@@ -254,6 +259,24 @@ def check_sequences(X, *, estimator, **check_params):
             "are required."
         )
     return X
+
+
+def _rows_under(X):
+    """The rows that overlapping windows share, a view; None if X is something else."""
+    if not isinstance(X, np.ndarray) or X.ndim != 3 or min(X.shape) == 0 or X.strides[1] <= 0:
+        return None
+    n_samples, n_timesteps, n_features = X.shape
+    step, remainder = divmod(X.strides[0], X.strides[1])
+    if remainder or not 0 < step < n_timesteps:
+        return None
+    shape = (n_samples - 1) * step + n_timesteps, n_features
+    return as_strided(X, shape, X.strides[1:], writeable=False)
+
+
+def _windows_over(rows, X):
+    """The windows of converted rows that X is of those rows as they were."""
+    step = X.strides[0] // X.strides[1]
+    return as_strided(rows, X.shape, (step * rows.strides[0], *rows.strides), writeable=False)
 
 
 def validate_sequences(estimator, X, *, reset, **check_params):

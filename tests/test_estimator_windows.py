@@ -177,3 +177,19 @@ def test_windows_are_not_copied_to_fit_and_few_at_a_time_to_predict():
         peak_memory(lambda: network.fit(windows, targets)) < 6 * walks.nbytes
     )  # 50 for all windows
     assert peak_memory(lambda: network.predict(windows)) < 9 * walks.nbytes
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("step", [1, 3])
+def test_overlapping_windows_of_one_series_are_not_copied_either(dtype, step):
+    series = np.random.default_rng(0).normal(size=(200_000, 1)).astype(dtype)
+    windows, targets = sliding_windows(series, window=60, step=step)
+    network = model(hidden_size=2, max_iter=1, batch_size=4096, n_iter_no_change=np.inf)
+    expected = model(max_iter=1).fit(np.ascontiguousarray(windows[:500]), targets[:500])
+    assert_same_weights(model(max_iter=1).fit(windows[:500], targets[:500]), expected)
+    assert peak_memory(lambda: network.fit(windows, targets)) < 12 * len(series) * 4
+    assert peak_memory(lambda: network.predict(windows)) < 6 * len(series) * 4
+    bad = series.copy()
+    bad[777] = np.nan
+    with pytest.raises(ValueError, match=r"Input X contains NaN\.\nLSTMRegressor does not accept"):
+        network.predict(sliding_windows(bad, window=60, step=step)[0])
