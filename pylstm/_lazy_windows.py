@@ -22,29 +22,20 @@ class Layout(NamedTuple):
     step: int  # rows between the starts of consecutive windows
     horizons: int | list[int]
     offsets: Integers  # (n_series + 1,): the first row of each series; the number of rows
+    first_windows: Integers  # (n_series + 1,): the number of each one's first window; of windows
     ids: Array  # (n_series,): their names
     times: Any  # of each row, with a method `take`; None for the number of the row in its series
     names: Array | None  # (n_features,)
 
     @classmethod
     def of(cls, window, step, horizons, offsets, ids, times, names):
+        """The layout of series that are all long enough: of windows whose targets lie within them."""
+        furthest = max(horizons) if isinstance(horizons, list) else horizons
+        n_windows = (offsets[1:] - offsets[:-1] - window - furthest) // step + 1
+        first_windows = np.zeros(len(offsets), np.int64)
+        n_windows.cumsum(out=first_windows[1:])
         names = None if names is None else np.asarray(names, dtype=object)
-        return cls(window, step, horizons, offsets, ids, times, names)
-
-    @property
-    def furthest(self):
-        """The largest horizon."""
-        return max(np.atleast_1d(self.horizons).tolist())
-
-    @property
-    def n_windows(self):
-        """Windows of each series, (n_series,): those whose targets lie within it."""
-        return (np.diff(self.offsets) - self.window - self.furthest) // self.step + 1
-
-    @property
-    def first_windows(self):
-        """The number of each series' first window, (n_series + 1,); the number of windows."""
-        return np.concatenate([[0], np.cumsum(self.n_windows)])
+        return cls(window, step, horizons, offsets, first_windows, ids, times, names)
 
 
 class Rows:
@@ -309,7 +300,7 @@ class Windows(NDArrayOperatorsMixin):
         first_held = np.repeat(first_held, np.diff(ends, prepend=0))
 
         is_held, is_clear = np.empty((2, len(numbers)), bool)
-        reach = layout.furthest - min(np.atleast_1d(layout.horizons).tolist())
+        reach = int(np.ptp(layout.horizons))  # from the first of a window's targets to the last
         is_held[order] = ordered >= first_held
         is_clear[order] = ordered + reach // layout.step < first_held
         if not is_clear.any():

@@ -68,7 +68,6 @@ class Panel:
         self.filled = None  # (n_rows,): rows that the tables do not have, if there are any
         self._order = order
         self._places = None
-        self._futures = {}
 
     @property
     def n_series(self):
@@ -147,10 +146,21 @@ class Panel:
         """The times of the steps that follow a series; None without times or their frequency."""
         if self.frequency is None:
             return None
-        last = self.times[self.offsets[position + 1] - 1]
-        if (last, n_steps) not in self._futures:  # most series end together
-            self._futures[last, n_steps] = times_after(last, n_steps, self.frequency)
-        return self._futures[last, n_steps]
+        return times_after(self.times[self.offsets[position + 1] - 1], n_steps, self.frequency)
+
+    def futures(self, positions, n_steps):
+        """Those that follow several series, one after the other."""
+        import pandas as pd
+
+        if self.frequency is None:
+            raise ValueError(
+                f"The times of the {self.label} follow no frequency, and nothing says which follow "
+                "them; pass it as freq."
+            )
+        codes, last = pd.factorize(self.times.take(self.offsets[1:][positions] - 1))
+        after = [times_after(time, n_steps, self.frequency) for time in last]  # most end together
+        places = codes[:, np.newaxis] * n_steps + np.arange(n_steps)
+        return after[0].append(after[1:]).take(places.ravel())
 
     def placed(self, arrays):
         """Arrays that have a row for each one of the tables, one array for each series.
@@ -204,13 +214,19 @@ def is_frame(values):
 
 
 def is_several(values):
-    """Whether it is a list of arrays or tables; nested lists are the rows of one."""
+    """Whether it is a list of arrays or tables, or of lists that differ in length.
+
+    Nested lists of one length are the rows of one array.
+    """
     if isinstance(values, np.ndarray):
         if values.dtype != object or values.ndim != 1:
             return False
     elif not isinstance(values, list | tuple):
         return False
-    return len(values) > 0 and all(getattr(value, "ndim", 0) >= 1 for value in values)
+    if all(getattr(value, "ndim", 0) >= 1 for value in values):
+        return len(values) > 0
+    are_lists = all(isinstance(value, list | tuple | np.ndarray) for value in values)
+    return are_lists and len({np.size(value, 0) for value in values}) > 1
 
 
 def are_names(columns):
@@ -596,8 +612,8 @@ class _ByTime:
         ends = panel.offsets[1:][positions]
         past = ends[:, np.newaxis] - np.arange(n_before, 0, -1)
         before = self._find(np.repeat(positions, n_before), panel.times.take(past.ravel()))
-        after = [panel.future(position, n_after) for position in positions]
-        after = self._find(np.repeat(positions, n_after), after[0].append(after[1:]))
+        after = panel.futures(positions, n_after)
+        after = self._find(np.repeat(positions, n_after), after)
         blocks = [part.reshape(len(positions), -1, self.n_features) for part in (before, after)]
         return np.concatenate(blocks, axis=1)[:, -n_rows:]
 
@@ -783,9 +799,9 @@ def read_static(static, panel, dtype, id_col, time_col):
 
 def _constant_columns(columns, panel, dtype):
     rows = panel.by_series(_as_dtype(panel.rows(columns), dtype))
-    values = np.stack([np.nanmin(of_series, axis=0) for of_series in rows])
+    values = np.stack([np.fmin.reduce(of_series, axis=0) for of_series in rows])  # but for NaN
     for position, of_series in enumerate(rows):
-        varies = np.flatnonzero(np.nanmax(of_series, axis=0) != values[position])
+        varies = np.flatnonzero(np.fmax.reduce(of_series, axis=0) > values[position])
         if len(varies):
             raise ValueError(
                 f"Static column {columns[varies[0]]!r} is not the same throughout: "
@@ -865,15 +881,9 @@ def _long_frame(panel, results, columns):
     import pandas as pd
 
     n_series, n_steps, n_targets = results[0].shape
-    futures = [panel.future(position, n_steps) for position in range(n_series)]
     id_col, time_col = panel.key_columns
     frame = {} if id_col is None else {id_col: panel.ids.repeat(n_steps)}
-    if futures[0] is None:
-        raise ValueError(
-            f"The times in column {time_col!r} follow no frequency, and nothing says which follow "
-            "them; pass it as freq."
-        )
-    frame[time_col] = futures[0].append(futures[1:])
+    frame[time_col] = panel.futures(np.arange(n_series), n_steps)
     if columns is None:
         columns = range(n_targets)
     for name, result in zip(("forecast", "lower", "upper"), results, strict=False):

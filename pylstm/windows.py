@@ -60,8 +60,8 @@ def sliding_windows(
         One series, of shape (n_steps,) or (n_steps, n_features): one row per time step, oldest first.
         Or many, of any lengths, with the same features:
 
-        - a list of arrays, Series or DataFrames (nested lists are the rows of one series), or a dict
-          of them by name;
+        - a list of arrays, Series or DataFrames, or of lists of different lengths (nested lists of one
+          length are the rows of one series), or a dict of them by name;
         - a long DataFrame, with a row for each series and time: the columns `id_col`, which names
           the series, and `time_col`, in any order of rows; all others are features, but for those
           that `known` and `static` have. Without `id_col` it is one series.
@@ -182,10 +182,11 @@ def sliding_windows(
     not in `X`: it is `series[-window:]`. :func:`forecast` forecasts from it, and step by step from
     its own forecasts.
 
-    Neighbouring windows overlap. Split them in order, with :class:`PanelSplit`; or, for one series, with
-    :class:`~sklearn.model_selection.TimeSeriesSplit`, and `gap=max(horizon) - 1` (at `step=1`), so that
-    no target of the training set lies beyond the first test window, as in a real forecast; with
-    `gap=window + max(horizon) - 1` the two sets share no step of the series at all.
+    Neighbouring windows overlap. Split them in order: :class:`PanelSplit` does so for series in tables,
+    lists and dicts; for an array :class:`~sklearn.model_selection.TimeSeriesSplit`, with
+    `gap=max(horizon) - 1` (at `step=1`), so that no target of the training set lies beyond the first
+    test window, as in a real forecast. With `gap=window + max(horizon) - 1` the two sets share no step
+    of the series at all.
 
     Examples
     --------
@@ -243,7 +244,7 @@ def sliding_windows(
         *(columns_of(static, id_col, time_col) or ()),
     ]
     panel = read_panel(series, id_col, time_col, freq, gaps, without=without)
-    furthest = max(np.atleast_1d(horizons).tolist())
+    furthest = max(horizons) if isinstance(horizons, list) else horizons
     panel.refuse_short(
         window + furthest,
         f"one window of window={window} and a target {furthest} steps ahead need "
@@ -305,11 +306,12 @@ def _all_features(panel, pieces, known, static, lead, id_col, time_col):
 
 def _after_windows(values, layout):
     """Return what arrays, one for each series, hold at the horizons of all windows, as `y` has it."""
-    window, step, horizons = layout.window, layout.step, np.atleast_1d(layout.horizons).tolist()
+    window, step, horizons = layout.window, layout.step, layout.horizons
+    horizons = horizons if isinstance(horizons, list) else [horizons]
     shape = layout.first_windows[-1], len(horizons), *values[0].shape[1:]
     result = np.empty(shape, np.result_type(*{of_series.dtype for of_series in values}))
     first = 0
-    for of_series, n_windows in zip(values, layout.n_windows.tolist(), strict=True):
+    for of_series, n_windows in zip(values, np.diff(layout.first_windows).tolist(), strict=True):
         for column, horizon in enumerate(horizons):
             begin = window - 1 + horizon
             last = begin + (n_windows - 1) * step

@@ -61,11 +61,10 @@ def test_training_targets_of_all_series_lie_before_the_test_times(settings, hori
     assert_array_equal(tested, every_time[-len(tested) :])
 
 
-@for_settings
-def test_one_series_is_split_as_by_time_series_split(settings):
+@pytest.mark.parametrize("name", ["default", "gap", "sizes"])
+def test_one_series_is_split_as_by_time_series_split(name):
+    settings = SETTINGS[name]
     X, _ = sliding_windows([WALKS["south"]], window=5)
-    if settings.get("n_splits") == 1:
-        pytest.skip("TimeSeriesSplit makes two splits at least")
     expected = TimeSeriesSplit(**settings).split(np.zeros(len(X)))
     for split, expected_split in zip(PanelSplit(**settings).split(X), expected, strict=True):
         for rows, expected_rows in zip(split, expected_split, strict=True):

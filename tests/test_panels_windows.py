@@ -59,6 +59,13 @@ def test_long_frames_give_the_windows_of_the_dict_whatever_their_order(options, 
         assert_array_equal(y[X.series == name], expected_y[expected_X.series == name])
 
 
+def test_nested_lists_are_many_series_if_they_differ_in_length():
+    X, y = sliding_windows([[1, 2, 3, 4], [5, 6, 7]], window=2)
+    assert_array_equal(X[..., 0], [[1, 2], [2, 3], [5, 6]])
+    assert_array_equal(y, [3, 4, 7])
+    assert sliding_windows([[1, 2], [3, 4], [5, 6]], window=2)[0].shape == (1, 2, 2)
+
+
 def test_series_and_time_of_each_target_come_back():
     X, y = sliding_windows(WALKS, window=5, horizon=2)
     assert_array_equal(X.series, np.repeat(list(LENGTHS), [n - 6 for n in LENGTHS.values()]))
