@@ -25,7 +25,7 @@ from sklearn.utils.validation import (
 from . import _unchecked, core
 from ._checks import check_states
 from ._fitting import LocalEpochs, Samples, TrainingLoop, Weights
-from ._lazy_windows import Windows
+from ._lazy_windows import Windows, hold_out_last
 from ._lengths import is_step
 from ._persistence import VersionedStateMixin
 from ._typing import Array, ArrayLike, Floats
@@ -467,7 +467,7 @@ class BaseLSTM(
         from sklearn.model_selection import train_test_split
 
         if isinstance(X, Windows):  # which know their series and times
-            train_rows, validation_rows = X.hold_out_last(self.validation_fraction, samples.rows)
+            train_rows, validation_rows = hold_out_last(X, self.validation_fraction, samples.rows)
             return (
                 samples._replace(rows=train_rows),
                 _large_enough(samples._replace(rows=validation_rows)),

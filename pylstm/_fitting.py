@@ -23,7 +23,7 @@ import sklearn
 from sklearn.exceptions import ConvergenceWarning
 
 from . import _unchecked, core
-from ._lazy_windows import Windows
+from ._lazy_windows import Windows, every_window, starts_of
 from ._progress import Progress
 from .training import call_all, check_callbacks
 
@@ -229,7 +229,7 @@ def at_their_rows(samples):
     The kernels read X by strides and numbers of samples, and y and the rest by the same numbers.
     """
     windows, lengths, y, weight, rows = samples
-    X, starts = windows.every_window(), windows.starts()
+    X, starts = every_window(windows), starts_of(windows)
 
     def spread(values, fill=0):
         if values is None:

@@ -55,7 +55,7 @@ class Rows:
     def part(self, start, stop, dtype):
         """Some of them in a dtype, with no more copies than these; a view if it is theirs."""
         if len(self._pieces) == 1:
-            return self._pieces[0][start:stop].astype(dtype, copy=False)
+            return np.require(self._pieces[0][start:stop], dtype, ["ALIGNED"])
         part = np.empty((stop - start, self.n_features), dtype)
         first = 0
         for piece in self._pieces:
@@ -73,7 +73,7 @@ class Rows:
 class Windows(NDArrayOperatorsMixin):
     """Windows of one or many series: an array that copies nothing until its numbers are asked for.
 
-    :func:`sliding_windows` returns them for series that come in a list, a dict or a DataFrame. They
+    :func:`pylstm.sliding_windows` returns them for series that come in a list, a dict or a DataFrame. They
     can be used wherever an array (n_windows, window, n_features) can, and are read-only. Indexing by
     slices, masks or lists of windows, as `train_test_split` and cross-validation do, gives such
     windows again; the estimators of pylstm read them where they lie; all else, `np.asarray` first,
@@ -91,10 +91,19 @@ class Windows(NDArrayOperatorsMixin):
 
     feature_names : ndarray of shape (n_features,) or None
         Names of the features, if the series came with names: those of its columns; of the known
-        features with the steps that they lie ahead, as `"price(t+12)"`; of the static ones.
+        features with the steps that they lie ahead, as `"price(t+12)"`; of the static ones. Known and
+        static features in arrays are called by their position, as `"x3"`.
+
+    n_series : int
+        How many series these windows are of.
 
     shape, ndim, size, dtype
         As of an array.
+
+    See Also
+    --------
+    pylstm.sliding_windows : Makes them.
+    pylstm.PanelSplit : Splits them in the order of time.
 
     Examples
     --------
@@ -115,12 +124,15 @@ class Windows(NDArrayOperatorsMixin):
 
     ndim = 3
 
-    def __init__(self, rows: Rows, layout: Layout, numbers: Any = None, first_row: int = 0):
-        self._rows = rows
-        self._layout = layout
-        # Those of these windows among all of the layout: a range as long as that will do.
-        self._numbers = range(layout.first_windows[-1]) if numbers is None else numbers
-        self._first_row = first_row  # the row of the layout with which `rows` begin
+    _rows: Rows
+    _layout: Layout
+    _numbers: Any  # of these windows among all of the layout: a range as long as that will do
+    _first_row: int  # the row of the layout with which `_rows` begin
+
+    def __init__(self):
+        raise TypeError(
+            "Windows are made by pylstm.sliding_windows, and by selecting some of them."
+        )
 
     # As an array
 
@@ -146,7 +158,7 @@ class Windows(NDArrayOperatorsMixin):
         chosen = self._slice_of_one_series()
         if chosen is None and copy is False:
             raise ValueError("Windows of several series cannot be made an array without a copy.")
-        array = self._gathered(self.starts()) if chosen is None else self.every_window()[chosen]
+        array = self._gathered(starts_of(self)) if chosen is None else every_window(self)[chosen]
         if dtype is not None:
             array = array.astype(dtype, copy=False)
         return array.copy() if copy and chosen is not None else array
@@ -190,7 +202,7 @@ class Windows(NDArrayOperatorsMixin):
         return self._with(self._number_array()[which])
 
     def _with(self, numbers):
-        return Windows(self._rows, self._layout, numbers, self._first_row)
+        return windows_of(self._rows, self._layout, numbers, self._first_row)
 
     def __repr__(self):
         return f"<Windows of shape {self.shape} of {self.n_series} series>"
@@ -225,97 +237,11 @@ class Windows(NDArrayOperatorsMixin):
         """Names of the features."""
         return self._layout.names
 
-    # For those who read them where they lie
-
-    def starts(self) -> Integers:
-        """The row of each window's first step, and so its number in `every_window`."""
-        layout, numbers = self._layout, self._numbers
-        base = layout.offsets[:-1] - layout.first_windows[:-1] * layout.step - self._first_row
-        starts = self._number_array() * layout.step
-        if isinstance(numbers, range) and numbers.step == 1:  # in the order of series
-            n_each = np.diff(np.clip(layout.first_windows, numbers.start, numbers.stop))
-            starts += np.repeat(base, n_each)
-        else:
-            starts += base[self._series_positions(self._number_array())]
-        return starts
-
-    def every_window(self) -> Array:
-        """A read-only view of the windows from every row on, those across series as well."""
-        windows = sliding_window_view(self._rows.joined(), self._layout.window, axis=0)
-        return windows.transpose(0, 2, 1)
-
-    def converted(self, dtype: Any) -> "Windows | Array":
-        """The same in a dtype and in one piece, without the rows before the first and after the last.
-
-        A plain array if that is smaller, and if a window is there twice: what belongs to each of the
-        two could not be told apart by their row.
-        """
-        if len(self) == 0:
-            return np.asarray(self, dtype)
-        starts, window = self.starts(), self._layout.window
-        first, end = int(starts.min()), int(starts.max()) + window
-        is_dense = len(starts) * window > end - first
-        has_twice = not isinstance(self._numbers, range) and len(np.unique(starts)) < len(starts)
-        if not is_dense or has_twice:
-            return np.asarray(self, dtype)
-        rows = Rows([self._rows.part(first, end, dtype)])
-        return Windows(rows, self._layout, self._numbers, self._first_row + first)
-
-    def rows_read(self) -> Array:
-        """The rows that a window holds; of all rows if none of them is NaN or infinite."""
-        rows = self._rows.joined()
-        with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(rows.sum()):
-                return rows
-        starts = self.starts()
-        borders = np.zeros(len(rows) + 1, np.int64)
-        np.add.at(borders, starts, 1)
-        np.add.at(borders, starts + self._layout.window, -1)
-        return rows[np.cumsum(borders[:-1]) > 0]
-
-    def hold_out_last(self, fraction: float, chosen: Integers) -> tuple[Integers, Integers]:
-        """Part windows into those to train on, and the last of each series to validate on.
-
-        Parameters
-        ----------
-        fraction : float
-            The share of the windows to hold out, of each series as nearly as can be.
-        chosen : ndarray of int
-            Numbers of windows.
-
-        Returns
-        -------
-        train, validation : ndarray of int
-            Those of `chosen`, in their order. Windows whose targets reach those held out are in
-            neither.
-        """
-        layout = self._layout
-        numbers = self._number_array()[chosen]
-        order = np.argsort(numbers, kind="stable")
-        ordered = numbers[order]
-        ends = np.searchsorted(ordered, layout.first_windows[1:])
-        n_held = np.diff(np.ceil(fraction * ends), prepend=0).astype(int)
-        never = np.iinfo(np.int64).max
-        first_held = np.where(n_held > 0, np.append(ordered, never)[ends - n_held], never)
-        first_held = np.repeat(first_held, np.diff(ends, prepend=0))
-
-        is_held, is_clear = np.empty((2, len(numbers)), bool)
-        reach = int(np.ptp(layout.horizons))  # from the first of a window's targets to the last
-        is_held[order] = ordered >= first_held
-        is_clear[order] = ordered + reach // layout.step < first_held
-        if not is_clear.any():
-            raise ValueError(
-                f"No window is left to train on: of {len(numbers)} windows, "
-                f"{np.count_nonzero(is_held)} are held out, and the targets of all others reach "
-                "theirs. Decrease validation_fraction, or pass longer series."
-            )
-        return chosen[is_clear], chosen[is_held]
-
     def _gathered(self, starts):
         """Windows by their starts, an array of its own."""
         rows, window = self._rows.joined(), self._layout.window
         if not rows.flags.c_contiguous:
-            return self.every_window()[starts]
+            return every_window(self)[starts]
         # The steps of a window lie together: they are copied at once.
         n_features = rows.shape[1]
         stretches = sliding_window_view(rows.reshape(-1), window * n_features)[::n_features]
@@ -346,3 +272,105 @@ class Windows(NDArrayOperatorsMixin):
             return None
         first, last = self._starts_of(ends, of_series) - self._first_row
         return slice(first, last + 1, numbers.step * self._layout.step)
+
+
+# -- for those who read them where they lie ---------------------------------------------------------
+
+
+def windows_of(rows: Rows, layout: Layout, numbers: Any = None, first_row: int = 0) -> Windows:
+    """Windows, all of the layout or those of some numbers."""
+    windows = Windows.__new__(Windows)
+    windows._rows, windows._layout, windows._first_row = rows, layout, first_row
+    windows._numbers = range(layout.first_windows[-1]) if numbers is None else numbers
+    return windows
+
+
+def starts_of(windows: Windows) -> Integers:
+    """The row of each window's first step, and so its number in `every_window`."""
+    layout, numbers = windows._layout, windows._numbers
+    base = layout.offsets[:-1] - layout.first_windows[:-1] * layout.step - windows._first_row
+    starts: Any = windows._number_array() * layout.step
+    if isinstance(numbers, range) and numbers.step == 1:  # in the order of series
+        borders = layout.first_windows.clip(numbers.start, numbers.stop)
+        starts += base.repeat(borders[1:] - borders[:-1])
+    else:
+        starts += base[windows._series_positions(windows._number_array())]
+    return starts
+
+
+def every_window(windows: Windows) -> Array:
+    """A read-only view of the windows from every row on, those across series as well."""
+    view = sliding_window_view(windows._rows.joined(), windows._layout.window, axis=0)
+    return view.transpose(0, 2, 1)
+
+
+def converted(windows: Windows, dtype: Any) -> Windows | Array:
+    """Windows in a dtype and in one piece, without the rows before the first and after the last.
+
+    A plain array if that is smaller, and if a window is there twice: what belongs to each of the
+    two could not be told apart by their row.
+    """
+    if len(windows) == 0:
+        return np.asarray(windows, dtype)
+    starts, window = starts_of(windows), windows._layout.window
+    first, end = int(starts.min()), int(starts.max()) + window
+    is_dense = len(starts) * window > end - first
+    has_twice = not isinstance(windows._numbers, range) and len(np.unique(starts)) < len(starts)
+    if not is_dense or has_twice:
+        return np.asarray(windows, dtype)
+    rows = Rows([windows._rows.part(first, end, dtype)])
+    return windows_of(rows, windows._layout, windows._numbers, windows._first_row + first)
+
+
+def rows_read(windows: Windows) -> Array:
+    """The rows that a window holds; of all rows if none of them is NaN or infinite."""
+    rows = windows._rows.joined()
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(rows.sum()):
+            return rows
+    starts = starts_of(windows)
+    borders = np.zeros(len(rows) + 1, np.int64)
+    np.add.at(borders, starts, 1)
+    np.add.at(borders, starts + windows._layout.window, -1)
+    return rows[np.cumsum(borders[:-1]) > 0]
+
+
+def hold_out_last(windows: Windows, fraction: float, chosen: Integers) -> tuple[Integers, Integers]:
+    """Part windows into those to train on, and the last of each series to validate on.
+
+    Parameters
+    ----------
+    windows : Windows
+        Of one or many series.
+    fraction : float
+        The share of the windows to hold out, of each series as nearly as can be.
+    chosen : ndarray of int
+        Numbers of windows.
+
+    Returns
+    -------
+    train, validation : ndarray of int
+        Those of `chosen`, in their order. Windows whose targets reach those held out are in
+        neither.
+    """
+    layout = windows._layout
+    numbers = windows._number_array()[chosen]
+    order = np.argsort(numbers, kind="stable")
+    ordered = numbers[order]
+    ends = np.searchsorted(ordered, layout.first_windows[1:])
+    n_held = np.diff(np.ceil(fraction * ends), prepend=0).astype(int)
+    never = np.iinfo(np.int64).max
+    first_held = np.where(n_held > 0, np.append(ordered, never)[ends - n_held], never)
+    first_held = np.repeat(first_held, np.diff(ends, prepend=0))
+
+    is_held, is_clear = np.empty((2, len(numbers)), bool)
+    reach = int(np.ptp(layout.horizons))  # from the first of a window's targets to the last
+    is_held[order] = ordered >= first_held
+    is_clear[order] = ordered + reach // layout.step < first_held
+    if not is_clear.any():
+        raise ValueError(
+            f"No window is left to train on: of {len(numbers)} windows, "
+            f"{np.count_nonzero(is_held)} are held out, and the targets of all others reach "
+            "theirs. Decrease validation_fraction, or pass longer series."
+        )
+    return chosen[is_clear], chosen[is_held]

@@ -110,10 +110,10 @@ class PanelSplit(BaseCrossValidator):
         groups : array-like of shape (n_samples,), default=None
             The times of the samples, in any type that can be sorted. None takes those of the windows.
 
-        Yields
-        ------
-        train, test : ndarray of int
-            Numbers of the samples.
+        Returns
+        -------
+        splits : iterator
+            Of `(train, test)`, each an ndarray of the numbers of samples.
 
         Raises
         ------

@@ -8,7 +8,7 @@ from sklearn.utils import check_array, gen_batches
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_n_features, validate_data
 
-from ._lazy_windows import Windows
+from ._lazy_windows import Windows, converted, rows_read
 from ._lengths import check_lengths, is_step
 
 POSITIVE_INTEGER = Interval(Integral, 1, None, closed="left")
@@ -343,12 +343,12 @@ def check_windows(X, *, estimator, dtype, ensure_all_finite=True, **check_params
         check_params |= {"dtype": dtype, "ensure_all_finite": ensure_all_finite}
         return check_sequences(np.asarray(X), estimator=estimator, **check_params)
     dtypes = (dtype,) if isinstance(dtype, str | np.dtype) else dtype
-    checked = X.converted(X.dtype if X.dtype in dtypes else dtypes[0])
+    checked = converted(X, X.dtype if X.dtype in dtypes else dtypes[0])
     params = {"dtype": dtype, "ensure_all_finite": ensure_all_finite, "estimator": estimator}
     if isinstance(checked, np.ndarray):
         return check_sequences(checked, **params)
     check_array(
-        checked.rows_read() if ensure_all_finite else checked[:1, 0], input_name="X", **params
+        rows_read(checked) if ensure_all_finite else checked[:1, 0], input_name="X", **params
     )
     return checked
 

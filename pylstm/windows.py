@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from ._lazy_windows import Layout, Rows, Windows
+from ._lazy_windows import Layout, Rows, Windows, windows_of
 from ._panel import (
     ID_COL,
     TIME_COL,
@@ -258,7 +258,7 @@ def sliding_windows(
         window, int(step), horizons, panel.offsets, np.asarray(panel.ids), panel.times, names
     )
     y = _after_windows(targets, layout)
-    X = Windows(Rows(rows), layout)
+    X: Any = windows_of(Rows(rows), layout)
     if panel.filled is not None:
         there = ~_after_windows(panel.by_series([panel.filled]), layout).reshape(len(y), -1).any(
             axis=1

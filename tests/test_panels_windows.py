@@ -290,6 +290,8 @@ def test_windows_can_be_used_as_an_array(windows):
     assert not hasattr(X, "columns")
     with pytest.raises(TypeError, match="assignment"):
         X[0] = 0
+    with pytest.raises(TypeError, match="made by"):
+        Windows()
 
 
 @pytest.mark.parametrize(
