@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from ._classifier import LSTMClassifier
     from ._regressor import LSTMRegressor
     from ._scaler import SequenceScaler
+    from ._splits import PanelSplit
     from .forecasting import forecast
     from .windows import sliding_windows
 
 __all__ = [
     "LSTMClassifier",
     "LSTMRegressor",
+    "PanelSplit",
     "SequenceScaler",
     "__version__",
     "core",
@@ -41,6 +43,7 @@ __all__ = [
 _ON_FIRST_USE = {
     "LSTMClassifier": "_classifier",
     "LSTMRegressor": "_regressor",
+    "PanelSplit": "_splits",
     "SequenceScaler": "_scaler",
     "forecast": "forecasting",
     "forecasting": "forecasting",

@@ -26,7 +26,8 @@ from sklearn.utils.validation import (
 
 from . import _unchecked, core
 from ._checks import check_states
-from ._fitting import LocalEpochs, Samples, TrainingLoop, Weights
+from ._fitting import LocalEpochs, Samples, TrainingLoop, Weights, at_their_rows
+from ._lazy_windows import Windows, hold_out_last
 from ._lengths import is_step
 from ._options import WINDOW_SCALINGS, Scaling
 from ._persistence import VersionedStateMixin
@@ -82,7 +83,7 @@ def of_one_fit(method: _Method) -> _Method:
 class Inputs(NamedTuple):
     """Checked sequences, and how the network reads them."""
 
-    X: np.ndarray  # (n_samples, n_timesteps, n_features)
+    X: np.ndarray | Windows  # (n_samples, n_timesteps, n_features)
     lengths: np.ndarray | None  # (n_samples,)
     levels: Levels | None  # the windows' own, where they are scaled by these
     scaling: Scaling | None
@@ -93,7 +94,11 @@ class Inputs(NamedTuple):
         if levels is not None:
             levels = Levels(*(array[rows] for array in levels))
             scaling = Scaling(*(array[rows] for array in scaling))
-        return Inputs(self.X[rows], _rows_of(self.lengths, rows), levels, scaling)
+        return Inputs(np.asarray(self.X[rows]), _rows_of(self.lengths, rows), levels, scaling)
+
+    def as_array(self):
+        """The same; windows of many series as an array of their own."""
+        return self._replace(X=np.asarray(self.X))
 
 
 class States(NamedTuple):
@@ -379,7 +384,8 @@ class BaseLSTM(
             model._initialize(train, check_random_state(self.random_state))
         validation = None if held_out is None else model._check_held_out(*held_out)
         if self.early_stopping and validation is None:
-            train, validation = model._split(train)
+            train, validation = model._split(train, X)
+        train = at_their_rows(train)
         if not continuing:
             model._learn_units(train)
         try:
@@ -449,6 +455,11 @@ class BaseLSTM(
         given = X
         X, lengths = pad_sequences(X, lengths)
         is_array = X is given
+        if self.stateful and isinstance(X, Windows) and X.n_series > 1:
+            raise ValueError(
+                "stateful=True takes the samples for consecutive windows of one series, got windows "
+                f"of {X.n_series} series: pass those of one, or set stateful=False."
+            )
         dtype = self.dtype if reset else self._parameters.dtype
         missing = self.missing == "mask" if reset else self._architecture.mask_missing
         X = validate_sequences(
@@ -462,7 +473,7 @@ class BaseLSTM(
         X = aligned(X)
         sequences = as_sequences(X, self.n_timesteps) if reset else self._as_in_fit(X)
         told = lengths is not None and is_array
-        if lengths is None and not missing:
+        if lengths is None and not missing and not isinstance(sequences, Windows):
             lengths = lengths_before_padding(sequences)
         lengths = check_sequence_lengths(lengths, sequences, allow_nan=missing)
         check_range(sequences, lengths, dtype, allow_nan=missing, estimator=self)
@@ -591,10 +602,16 @@ class BaseLSTM(
                 "warm_start=False."
             )
 
-    def _split(self, samples):
-        """Part the samples into those to train on and those to validate on."""
+    def _split(self, samples, X):
+        """Part the samples of X into those to train on and those to validate on."""
         from sklearn.model_selection import train_test_split
 
+        if isinstance(X, Windows):  # which know their series and times
+            train_rows, validation_rows = hold_out_last(X, self.validation_fraction, samples.rows)
+            return (
+                samples._replace(rows=train_rows),
+                _large_enough(samples._replace(rows=validation_rows)),
+            )
         train_rows, validation_rows = train_test_split(
             samples.rows,
             test_size=self.validation_fraction,
@@ -719,10 +736,11 @@ class BaseLSTM(
     def _score_samples(self, samples, n_threads):
         """Validation score of the present weights; nan if an output is not finite."""
         rows, parts, state = samples.rows, [], None
-        chunk_size = max(1, _SCORED_AT_ONCE // samples.X[0].size)
-        for chunk in gen_batches(len(rows), chunk_size):
+        for chunk in _chunks_of(samples.X, len(rows)):
             here = rows[chunk]
-            inputs = self._inputs(samples.X[here], _rows_of(samples.lengths, here), n_threads)
+            inputs = self._inputs(
+                np.asarray(samples.X[here]), _rows_of(samples.lengths, here), n_threads
+            )
             output, state = self._run_network(inputs, state, n_threads)
             if not np.isfinite(output).all():
                 return np.nan
@@ -753,7 +771,16 @@ class BaseLSTM(
 
     def _inputs(self, X, lengths, n_threads):
         """Checked sequences as the network reads them."""
-        levels = self._units.levels(X, lengths, n_threads)
+        if isinstance(X, Windows):
+            parts = [
+                self._units.levels(np.asarray(X[chunk]), _rows_of(lengths, chunk), n_threads)
+                for chunk in _chunks_of(X)
+            ]
+            levels = (
+                None if parts[0] is None else Levels(*map(np.concatenate, zip(*parts, strict=True)))
+            )
+        else:
+            levels = self._units.levels(X, lengths, n_threads)
         return Inputs(X, lengths, levels, self._units.scaling(levels))
 
     def _check_inputs(self, X, lengths):
@@ -778,6 +805,14 @@ class BaseLSTM(
 
     def _run_network(self, inputs, state, n_threads, *, return_state=False):
         """Outputs of the network, and the states to go on from (None where nobody does)."""
+        if isinstance(inputs.X, Windows):
+            if state is None and not return_state and not self._carries_state:
+                parts = [
+                    self._run_network(inputs.take(chunk), None, n_threads)[0]
+                    for chunk in _chunks_of(inputs.X)
+                ]
+                return np.concatenate(parts), None
+            inputs = inputs.as_array()
         predict = partial(self._call, _unchecked.predict)
         if not self._carries_state:
             result = predict(inputs, state, n_threads, return_states=return_state)
@@ -891,7 +926,7 @@ class BaseLSTM(
         TypeError, ValueError
             If `X` has another shape than in `fit` or is not finite.
         """
-        inputs = self._check_inputs(X, lengths)
+        inputs = self._check_inputs(X, lengths).as_array()
         state, n_threads = self._states_before(inputs), core.effective_n_threads(self.n_jobs)
         _, h_n, _ = self._call(_unchecked.predict, inputs, state, n_threads, return_states=True)
         top = h_n[-self._architecture.num_directions :]  # (directions, n_samples, hidden_size)
@@ -960,7 +995,7 @@ class BaseLSTM(
                 f"direction must be one of {directions}, got {direction!r}: only a bidirectional "
                 "network has a reverse direction."
             )
-        inputs = self._check_inputs(X, lengths)
+        inputs = self._check_inputs(X, lengths).as_array()
         state, n_threads = self._states_before(inputs), core.effective_n_threads(self.n_jobs)
         traces = self._call(_unchecked.gate_activations, inputs, state, n_threads)
         cell = layer % arch.num_layers * arch.num_directions + directions.index(direction)
@@ -1095,6 +1130,12 @@ class PredictionStream(core.Stream):
         axes = (0, 1) if self._arch.return_sequences else (0,)  # the sample, and its time step
         prediction: Array = self._to_predictions(np.expand_dims(super().step(x), axes))
         return prediction[(0,) * len(axes)]
+
+
+def _chunks_of(X, n=None):
+    """Slices of n samples, by default of X's, that are looked at at a time."""
+    chunk_size = max(1, _SCORED_AT_ONCE // (X.shape[1] * X.shape[2]))
+    return gen_batches(len(X) if n is None else n, chunk_size)
 
 
 def _rows_of(array, rows):

@@ -125,7 +125,8 @@ _SHARED_DOCUMENTATION = {
     early_stopping : bool, default=False
         Whether to hold out `validation_fraction` of the samples (or to use `X_val` and `y_val`),
         stop when the score on them does not improve, and restore the weights that scored best.
-        See `shuffle` for which samples are held out.
+        See `shuffle` for which samples are held out; of windows that know their series and times
+        (:class:`pylstm.windows.Windows`) the last of each series, whatever `shuffle`.
 
     validation_fraction : float, default=0.1
         Share of the samples that `early_stopping` holds out, between 0 and 1.

@@ -20,6 +20,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from . import _unchecked, core
+from ._lazy_windows import Windows, every_window, starts_of
 from ._options import Scaling
 from ._progress import Progress
 from ._warnings import users_level
@@ -29,7 +30,7 @@ from .training import call_all, check_callbacks
 class Samples(NamedTuple):
     """Checked samples; `rows` are those in use, so that a part of X needs no copy of it."""
 
-    X: np.ndarray  # (n_samples, n_timesteps, n_features)
+    X: np.ndarray | Windows  # (n_samples, n_timesteps, n_features)
     lengths: np.ndarray | None  # (n_samples,)
     y: np.ndarray  # (n_samples, n_targets), or (n_samples, n_timesteps, n_targets)
     sample_weight: np.ndarray | None  # (n_samples,)
@@ -225,6 +226,27 @@ def merge_equal_samples(samples):
         group, weights=None if weight is None else weight[rows]
     )
     return Samples(X, lengths, y, merged_weight, rows[first], scaling)
+
+
+def at_their_rows(samples):
+    """Samples of many series whose X is a view from every row of these; those in use stay the same.
+
+    The kernels read X by strides and numbers of samples, and y and the rest by the same numbers. Samples
+    of an array stay what they are.
+    """
+    if not isinstance(samples.X, Windows):
+        return samples
+    windows, lengths, y, weight, rows, _ = samples
+    X, starts = every_window(windows), starts_of(windows)
+
+    def spread(values, fill=0):
+        if values is None:
+            return None
+        spread = np.full((len(X), *values.shape[1:]), fill, values.dtype)
+        spread[starts] = values
+        return spread
+
+    return Samples(X, spread(lengths, X.shape[1]), spread(y), spread(weight), starts[rows])
 
 
 class Outcome(Enum):

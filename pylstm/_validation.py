@@ -3,10 +3,12 @@
 from numbers import Integral
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from sklearn.utils import assert_all_finite, check_array, gen_batches
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _check_n_features, validate_data
 
+from ._lazy_windows import Windows, converted, rows_read
 from ._lengths import check_lengths, is_step
 
 POSITIVE_INTEGER = Interval(Integral, 1, None, closed="left")
@@ -305,6 +307,8 @@ def check_range(sequences, lengths, dtype, *, allow_nan, estimator):
     estimator : estimator instance
         The estimator that error messages name.
     """
+    if isinstance(sequences, Windows):
+        sequences = rows_read(sequences)[:, np.newaxis]
     if lengths is None:
         assert_all_finite(
             sequences,
@@ -365,7 +369,7 @@ def check_columns(name, columns, n_features):
 
 def aligned(X):
     """X, or a copy of it whose numbers lie where the processor wants them."""
-    return X if X.flags.aligned else X.copy()
+    return X if isinstance(X, Windows) or X.flags.aligned else X.copy()
 
 
 def as_sequences(X, n_timesteps=None):
@@ -432,7 +436,11 @@ def check_sequences(X, *, estimator, **check_params):
         The checked and converted input, of the same shape.
     """
     X = refuse_dates_and_masks("X", X)
-    X = check_array(X, estimator=estimator, input_name="X", allow_nd=True, **check_params)
+    rows = _rows_under(X) if check_params.keys() <= {"dtype", "ensure_all_finite"} else None
+    check_params |= {"estimator": estimator, "input_name": "X"}
+    if rows is not None:
+        return _windows_over(check_array(rows, **check_params), X)
+    X = check_array(X, allow_nd=True, **check_params)
     if X.ndim > 3:
         raise ValueError(
             f"Found an X of {X.ndim} dimensions; expected (n_samples, n_timesteps, n_features), or "
@@ -444,6 +452,24 @@ def check_sequences(X, *, estimator, **check_params):
             "are required."
         )
     return X
+
+
+def _rows_under(X):
+    """The rows that overlapping windows share, a view; None if X is something else."""
+    if not isinstance(X, np.ndarray) or X.ndim != 3 or min(X.shape) == 0 or X.strides[1] <= 0:
+        return None
+    n_samples, n_timesteps, n_features = X.shape
+    step, remainder = divmod(X.strides[0], X.strides[1])
+    if remainder or not 0 < step < n_timesteps:
+        return None
+    shape = (n_samples - 1) * step + n_timesteps, n_features
+    return as_strided(X, shape, X.strides[1:], writeable=False)
+
+
+def _windows_over(rows, X):
+    """The windows of converted rows that X is of those rows as they were."""
+    step = X.strides[0] // X.strides[1]
+    return as_strided(rows, X.shape, (step * rows.strides[0], *rows.strides), writeable=False)
 
 
 def validate_sequences(estimator, X, *, reset, with_names=None, **check_params):
@@ -474,11 +500,97 @@ def validate_sequences(estimator, X, *, reset, with_names=None, **check_params):
     X : ndarray
         The checked and converted input, of the same shape.
     """
+    if isinstance(X, Windows):
+        checked = check_windows(X, estimator=estimator, **check_params)
+        _check_names(estimator, X.feature_names, reset=reset)
+        _check_n_features(estimator, checked[:1, 0], reset=reset)
+        return checked
     checked = check_sequences(X, estimator=estimator, **check_params)
+    if checked.ndim == 3 and not reset and hasattr(estimator, "feature_names_in_"):
+        # No array of three dimensions has names that could be missed.
+        _check_n_features(estimator, checked[:1, 0], reset=reset)
+        return checked
     # scikit-learn counts the second axis; the first step of each sequence has the features there.
     features = X if checked.ndim == 2 else checked[:, 0] if with_names is None else with_names
     validate_data(estimator, features, reset=reset, skip_check_array=True)
     return checked
+
+
+def check_windows(X, *, estimator, dtype, ensure_all_finite=True, **check_params):
+    """`check_sequences` for windows of series, row by row: windows overlap.
+
+    Parameters
+    ----------
+    X : Windows
+        The input to check.
+
+    estimator, dtype, ensure_all_finite
+        As for `check_array`.
+
+    **check_params : dict
+        What else `check_array` is to do, for which it needs an array.
+
+    Returns
+    -------
+    X : Windows or ndarray
+        The checked and converted input: an array if `check_params` ask for one, or if that is smaller.
+    """
+    if check_params:
+        check_params |= {"dtype": dtype, "ensure_all_finite": ensure_all_finite}
+        return check_sequences(np.asarray(X), estimator=estimator, **check_params)
+    dtypes = (dtype,) if isinstance(dtype, str | np.dtype) else dtype
+    checked = converted(X, X.dtype if X.dtype in dtypes else dtypes[0])
+    params = {"dtype": dtype, "ensure_all_finite": ensure_all_finite, "estimator": estimator}
+    if isinstance(checked, np.ndarray):
+        return check_sequences(checked, **params)
+    check_array(
+        rows_read(checked) if ensure_all_finite else checked[:1, 0], input_name="X", **params
+    )
+    return checked
+
+
+def _check_names(estimator, names, *, reset):
+    """Set the names of an estimator's features, or compare those of a later X with them."""
+    if reset:
+        vars(estimator).pop("feature_names_in_", None)
+        if names is not None:
+            estimator.feature_names_in_ = names
+    else:
+        check_same_names(names, getattr(estimator, "feature_names_in_", None))
+
+
+def check_same_names(names, fitted):
+    """Refuse features of other names, or in another order, than in fit; either may be None.
+
+    Parameters
+    ----------
+    names, fitted : sequence of str or None
+        The names at hand, among them None for features that have none, and those in fit.
+
+    Raises
+    ------
+    ValueError
+        If they are not the same. It tells which are new, which missing.
+    """
+    if names is None or fitted is None:
+        return
+    if len(names) == len(fitted):
+        names = [f if name is None else name for name, f in zip(names, fitted, strict=True)]
+    names = [name for name in names if name is not None]
+    if names == list(fitted):
+        return
+    unseen = [name for name in names if name not in set(fitted)]
+    missing = [name for name in fitted if name not in set(names)]
+    message = "The feature names should match those that were passed during fit."
+    if unseen:
+        message += f" Unseen at fit time: {unseen}."
+    if missing:
+        message += f" Seen at fit time, yet now missing: {missing}."
+    if any("(t+" in name for name in missing):
+        message += " Those of the form name(t+n) are known n steps ahead: pass them as known."
+    if not unseen and not missing:
+        message += f" They must be in the order {list(fitted)}, got {names}."
+    raise ValueError(message)
 
 
 def check_horizon(horizon: object) -> int | list[int]:

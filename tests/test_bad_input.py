@@ -12,7 +12,7 @@ from helpers.training import Recorder
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
-from pylstm import LSTMRegressor, SequenceScaler, core, sliding_windows
+from pylstm import LSTMRegressor, SequenceScaler, core, forecast, sliding_windows
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(20, 6, 2)).astype(np.float32)
@@ -38,6 +38,16 @@ def with_value(array, value, dtype=None):
     changed = array.astype(dtype or array.dtype)
     changed[(3,) + (0,) * (array.ndim - 1)] = value
     return changed
+
+
+def months():
+    pd = pytest.importorskip("pandas")
+    dates = pd.date_range("2020-01-01", periods=9, freq="MS")
+    return pd.DataFrame({"unique_id": "a", "ds": dates, "y": np.arange(9.0)})
+
+
+def of_months():
+    return model().fit(*sliding_windows(months(), 2))
 
 
 def with_huge_head(regressor):
@@ -329,6 +339,49 @@ WRONG_DATA = {
     ),
     "window of no steps": (lambda: sliding_windows(np.arange(5.0), 0), ValueError, "window"),
     "window no integer": (lambda: sliding_windows(np.arange(5.0), 2.5), ValueError, "window"),
+    # many series
+    "series shorter than a window": (
+        lambda: sliding_windows({"a": np.arange(9.0), "b": np.arange(5.0)}, 6),
+        ValueError,
+        "Series 'b' has 5 steps",
+    ),
+    "series of one step": (
+        lambda: sliding_windows([[1.0], np.arange(9.0)][::-1], 1),
+        ValueError,
+        "Series 1 has 1 step",
+    ),
+    "no series": (lambda: sliding_windows({}, 2), ValueError, "empty dict"),
+    "no rows": (lambda: sliding_windows(months()[:0], 2), ValueError, "without rows"),
+    "unknown column": (
+        lambda: sliding_windows(months(), 2, target="sales"),
+        ValueError,
+        r"'sales' is not the name of one column .*\['y'\]",
+    ),
+    "unsorted times": (
+        lambda: sliding_windows(months().set_index("ds")[["y"]][::-1], 2),
+        ValueError,
+        "not in the order of time: 2020-08-01 follows 2020-09-01",
+    ),
+    "times twice": (
+        lambda: sliding_windows(months().iloc[[0, 1, 1, 2, 3]], 2),
+        ValueError,
+        "more than one row for 2020-02-01",
+    ),
+    "times missing": (
+        lambda: sliding_windows(months().drop(index=3), 2),
+        ValueError,
+        "no row for 2020-04-01",
+    ),
+    "series absent from what is known": (
+        lambda: forecast(fitted(), {"a": X[0], "b": X[1]}, 1, known={"a": X[0]}),
+        ValueError,
+        "known has no series 'b'",
+    ),
+    "other columns in the forecast": (
+        lambda: forecast(of_months(), months().rename(columns={"y": "sales"}), 1),
+        ValueError,
+        r"Unseen at fit time: \['sales'\]",
+    ),
     "scale before fit": (lambda: SequenceScaler().transform(X), NotFittedError, "not fitted yet"),
     "scale inf": (lambda: SequenceScaler().fit(with_value(X, np.inf)), ValueError, "infinity"),
 }
