@@ -40,6 +40,7 @@ PAGES = {
     "CHANGELOG.md": "docs/changelog.md",
     "CONTRIBUTING.md": "docs/contributing.md",
     "README.md": "docs/index.md",
+    "SECURITY.md": "docs/security.md",
     "benchmarks/LEARNING.md": "docs/benchmarks/learning.md",
     "benchmarks/README.md": "docs/benchmarks/method.md",
     "benchmarks/RESULTS.md": "docs/benchmarks/results.md",

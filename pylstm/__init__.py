@@ -8,6 +8,7 @@ and `windows`. Everything that starts with an underscore may change without noti
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from . import _interpreter as _interpreter  # first: it refuses where nothing else would load
 from . import core
 from ._dispatch import show_config
 from ._version import __version__
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
     from ._classifier import LSTMClassifier
     from ._regressor import LSTMRegressor
     from ._scaler import SequenceScaler
+    from ._splits import PanelSplit
     from .forecasting import forecast
     from .windows import sliding_windows
 
 __all__ = [
     "LSTMClassifier",
     "LSTMRegressor",
+    "PanelSplit",
     "SequenceScaler",
     "__version__",
     "core",
@@ -41,6 +44,7 @@ __all__ = [
 _ON_FIRST_USE = {
     "LSTMClassifier": "_classifier",
     "LSTMRegressor": "_regressor",
+    "PanelSplit": "_splits",
     "SequenceScaler": "_scaler",
     "forecast": "forecasting",
     "forecasting": "forecasting",

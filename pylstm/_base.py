@@ -1,10 +1,12 @@
 """What the estimators have in common: parameters, checks, prediction, streaming, attributes."""
 
 import copy
+import warnings
 from abc import ABC, abstractmethod
-from functools import partial
+from collections.abc import Callable
+from functools import partial, wraps
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from sklearn.base import (
@@ -24,17 +26,26 @@ from sklearn.utils.validation import (
 
 from . import _unchecked, core
 from ._checks import check_states
-from ._fitting import LocalEpochs, Samples, TrainingLoop, Weights
+from ._fitting import LocalEpochs, Samples, TrainingLoop, Weights, at_their_rows
+from ._lazy_windows import Windows, hold_out_last
 from ._lengths import is_step
+from ._options import WINDOW_SCALINGS, Scaling
 from ._persistence import VersionedStateMixin
 from ._typing import Array, ArrayLike, Floats
+from ._units import Levels, fit_units
 from ._validation import (
+    SERIES_DTYPES,
     aligned,
     as_sequences,
+    check_columns,
+    check_range,
     check_sequence_lengths,
+    lengths_before_padding,
     pad_sequences,
+    refuse_dates_and_masks,
     validate_sequences,
 )
+from ._warnings import users_level
 from .training import Averaging, Schedule, check_callbacks
 
 if TYPE_CHECKING:
@@ -54,6 +65,40 @@ _SOLVERS = {
 # Values of X that are gathered at a time to score the validation samples, so that memory does not
 # grow with their number.
 _SCORED_AT_ONCE = 2**22
+
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def of_one_fit(method: _Method) -> _Method:
+    """Decorator: the method sees one fit from its beginning to its end, whatever other threads fit."""
+
+    @wraps(method)
+    def of_snapshot(self, *args, **options):
+        return method(self._snapshot(), *args, **options)
+
+    return of_snapshot  # type: ignore[return-value]
+
+
+class Inputs(NamedTuple):
+    """Checked sequences, and how the network reads them."""
+
+    X: np.ndarray | Windows  # (n_samples, n_timesteps, n_features)
+    lengths: np.ndarray | None  # (n_samples,)
+    levels: Levels | None  # the windows' own, where they are scaled by these
+    scaling: Scaling | None
+
+    def take(self, rows):
+        """Some of them."""
+        levels, scaling = self.levels, self.scaling
+        if levels is not None:
+            levels = Levels(*(array[rows] for array in levels))
+            scaling = Scaling(*(array[rows] for array in scaling))
+        return Inputs(np.asarray(self.X[rows]), _rows_of(self.lengths, rows), levels, scaling)
+
+    def as_array(self):
+        """The same; windows of many series as an array of their own."""
+        return self._replace(X=np.asarray(self.X))
 
 
 class States(NamedTuple):
@@ -78,6 +123,10 @@ class BaseLSTM(
         "stateful": ["boolean"],
         "missing": [StrOptions({"error", "mask"})],
         "n_timesteps": [Interval(Integral, 1, None, closed="left"), None],
+        "standardize": ["boolean"],
+        "window_scaling": [StrOptions(set(WINDOW_SCALINGS)), None],
+        "window_features": ["array-like", Interval(Integral, 0, None, closed="left"), None],
+        "forget_bias": [Interval(Real, None, None, closed="neither"), StrOptions({"chrono"})],
         "solver": [StrOptions(set(_SOLVERS))],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -124,6 +173,10 @@ class BaseLSTM(
         stateful,
         missing,
         n_timesteps,
+        standardize,
+        window_scaling,
+        window_features,
+        forget_bias,
         solver,
         alpha,
         batch_size,
@@ -159,6 +212,10 @@ class BaseLSTM(
         self.stateful = stateful
         self.missing = missing
         self.n_timesteps = n_timesteps
+        self.standardize = standardize
+        self.window_scaling = window_scaling
+        self.window_features = window_features
+        self.forget_bias = forget_bias
         self.solver = solver
         self.alpha = alpha
         self.batch_size = batch_size
@@ -196,12 +253,24 @@ class BaseLSTM(
         """Validated targets in the dtype of the network, an axis of targets last."""
 
     @abstractmethod
-    def _validation_score(self, y, output, sample_weight):
-        """Score of outputs (n, n_outputs) for targets (n, n_targets), the greater the better."""
+    def _to_be_scored(self, output, levels):
+        """What is scored of outputs (n, [n_timesteps,] n_outputs): in the units of y."""
 
     @abstractmethod
-    def _to_predictions(self, output):
-        """From the network's outputs, (..., n_outputs), to what users get for them."""
+    def _validation_score(self, y, predicted, sample_weight):
+        """Score of that for targets (n, n_targets), the greater the better."""
+
+    @abstractmethod
+    def _to_predictions(self, output, levels=None):
+        """From the network's outputs, (n, [n_timesteps,] n_outputs), to what users get for them."""
+
+    def _features_of_targets(self, n_targets, features):
+        """The feature whose statistics scale each target; None where targets are no quantities."""
+        return None
+
+    def _highway_steps(self):
+        """Time steps that the linear layer reads directly."""
+        return 0
 
     # Fitting
 
@@ -220,9 +289,10 @@ class BaseLSTM(
     ) -> "Self":
         """Learn from sequences and their targets.
 
-        Ctrl-C ends the training with a warning and keeps the weights of the last finished epoch
-        (with `early_stopping`: of the best). If the loss diverges, training stops with a warning
-        and the best weights are kept.
+        If the loss diverges, training stops with a warning and the best weights are kept. Ctrl-C
+        raises KeyboardInterrupt, as everywhere in Python, so that it ends a search or a program too;
+        but the estimator is fitted then, with the weights of the last finished epoch (with
+        `early_stopping`: of the best). Without a finished epoch it stays as it was.
 
         Parameters
         ----------
@@ -263,11 +333,18 @@ class BaseLSTM(
         Raises
         ------
         TypeError, ValueError
-            If a parameter or an array has a wrong type, range or shape, or is not finite. An
-            estimator that was fitted before stays as it was.
+            If a parameter or an array has a wrong type, range or shape, or is not finite, if `X`
+            or `y` holds dates, or if values are masked. An estimator that was fitted before stays
+            as it was.
+
+        KeyboardInterrupt
+            At Ctrl-C.
 
         Warns
         -----
+        UserWarning
+            If a callback ends the training before its first epoch: the estimator stays as it was.
+
         ConvergenceWarning
             If the loss diverges, stops improving while worse than that of an output of 0, or is
             still improving after `max_iter` epochs.
@@ -307,9 +384,18 @@ class BaseLSTM(
             model._initialize(train, check_random_state(self.random_state))
         validation = None if held_out is None else model._check_held_out(*held_out)
         if self.early_stopping and validation is None:
-            train, validation = model._split(train)
-        model._train(train, validation, incremental=incremental)
-        self._adopt(model)
+            train, validation = model._split(train, X)
+        train = at_their_rows(train)
+        if not continuing:
+            model._learn_units(train)
+        try:
+            model._train(
+                train, validation, incremental=incremental, adopt=partial(self._adopt, model)
+            )
+        except BaseException:
+            if incremental and continuing:  # the loop appends to the list itself
+                del self.loss_curve_[self.n_iter_ :]
+            raise
         return self
 
     def _check_combinations(self):
@@ -324,6 +410,12 @@ class BaseLSTM(
                 "stateful=True takes the samples for consecutive windows of one series, in their "
                 "order: set shuffle=False."
             )
+        if self.stateful and self.window_scaling is not None:
+            raise ValueError(
+                f"window_scaling={self.window_scaling!r} has the network read each window on a scale "
+                "of its own, across which no state can be carried: set stateful=False, or "
+                "window_scaling=None."
+            )
         check_callbacks(self.callbacks)
 
     def _clone(self):
@@ -331,46 +423,93 @@ class BaseLSTM(
         parameters = {**self.get_params(deep=False), "callbacks": None}
         return clone(type(self)(**parameters)).set_params(callbacks=self.callbacks)
 
+    def _snapshot(self):
+        """This estimator as it is now, of whose attributes no fit in another thread changes a part."""
+        model = object.__new__(type(self))
+        vars(model).update(vars(self))
+        return model
+
     def _copy_to_continue(self):
         """A copy with weights, optimiser and random stream of its own."""
-        model = copy.copy(self)
+        model = self._snapshot()
         for name in ("_weights", "_optimizer", "_random_state"):
             setattr(model, name, copy.deepcopy(getattr(self, name)))
         return model
 
     def _adopt(self, model):
-        """Take over what `model` has learned."""
-        vars(self).pop("feature_names_in_", None)
+        """Take over what `model` has learned, in one step that threads and Ctrl-C cannot part."""
         parameters = self.get_params(deep=False)
         learned = {name: value for name, value in vars(model).items() if name not in parameters}
-        vars(self).update(learned)
+        others = {name: value for name, value in vars(self).items() if name != "feature_names_in_"}
+        self.__dict__ = others | learned
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        if "loss_curve_" in state:  # partial_fit goes on with the list itself
+            state["loss_curve_"] = state["loss_curve_"][: state["n_iter_"]]
+        return state
 
     def _check_X(self, X, lengths=None, *, reset=False):
-        """X as a validated view of sequences in the dtype of the network, and their lengths."""
+        """X as a validated view of sequences of float64 or float32, and their lengths."""
+        refuse_dates_and_masks("lengths", lengths)
+        given = X
         X, lengths = pad_sequences(X, lengths)
+        is_array = X is given
+        if self.stateful and isinstance(X, Windows) and X.n_series > 1:
+            raise ValueError(
+                "stateful=True takes the samples for consecutive windows of one series, got windows "
+                f"of {X.n_series} series: pass those of one, or set stateful=False."
+            )
         dtype = self.dtype if reset else self._parameters.dtype
         missing = self.missing == "mask" if reset else self._architecture.mask_missing
-        finite = "allow-nan" if missing else True
-        with np.errstate(over="ignore"):  # the check for infinity reports it
-            X = validate_sequences(
-                self,
-                X,
-                reset=reset,
-                dtype=dtype,
-                ensure_all_finite=finite if lengths is None else False,
-            )
-        sequences = as_sequences(aligned(X), self.n_timesteps)
+        X = validate_sequences(
+            self,
+            X,
+            reset=reset,
+            with_names=None if is_array else given[0],  # of a list
+            dtype=SERIES_DTYPES,
+            ensure_all_finite=False,
+        )
+        X = aligned(X)
+        sequences = as_sequences(X, self.n_timesteps) if reset else self._as_in_fit(X)
+        told = lengths is not None and is_array
+        if lengths is None and not missing and not isinstance(sequences, Windows):
+            lengths = lengths_before_padding(sequences)
         lengths = check_sequence_lengths(lengths, sequences, allow_nan=missing)
+        check_range(sequences, lengths, dtype, allow_nan=missing, estimator=self)
         n_timesteps = sequences.shape[1]
         if reset:
             self.n_timesteps_ = n_timesteps if lengths is None else None
+            self._was_told_lengths = told
         elif self.n_timesteps_ not in (None, n_timesteps) and lengths is None:
             raise ValueError(
                 f"X has {n_timesteps} time steps, but {type(self).__name__} was fitted with "
                 f"{self.n_timesteps_}. Pass sequences of {self.n_timesteps_} time steps, or their "
                 "lengths, or fit again."
             )
+        elif self._was_told_lengths and lengths is None and is_array:
+            warnings.warn(
+                f"X comes without lengths, and this {type(self).__name__} was fitted with some: all "
+                f"{n_timesteps} time steps are read. Pass lengths, or fill what follows the end of a "
+                "sequence with NaN.",
+                stacklevel=users_level(),
+            )
         return sequences, lengths
+
+    def _as_in_fit(self, X):
+        """X as sequences of the features that the network reads, whatever `n_timesteps` is by now."""
+        n_features = self._architecture.n_features
+        n_timesteps = None
+        if X.ndim == 2 and X.shape[1] % n_features == 0:
+            n_timesteps = X.shape[1] // n_features
+        sequences = as_sequences(X, n_timesteps)
+        if sequences.shape[2] != n_features:
+            raise ValueError(
+                f"X has {sequences.shape[2]} features in each time step, but {type(self).__name__} "
+                f"was fitted with {n_features}. Pass an X of the form in fit: sequences of three "
+                "dimensions, or these flattened to two."
+            )
+        return sequences
 
     def _check_samples(self, X, y, sample_weight, lengths, *, reset):
         if y is None:
@@ -386,9 +525,13 @@ class BaseLSTM(
             padded = lengths is not None and self.return_sequences
             loss.check_targets(y[is_step(lengths, y.shape[1])] if padded else y)
         if sample_weight is not None:
+            refuse_dates_and_masks("sample_weight", sample_weight)
             sample_weight = aligned(
                 _check_sample_weight(
-                    sample_weight, sequences, dtype=sequences.dtype, ensure_non_negative=True
+                    sample_weight,
+                    sequences,
+                    dtype=np.dtype(self.dtype if reset else self._parameters.dtype).type,
+                    ensure_non_negative=True,
                 )
             )
         sample_weight = self._combined_weight(y, sample_weight)
@@ -443,6 +586,9 @@ class BaseLSTM(
                 ("bidirectional", self.bidirectional, arch.bidirectional),
                 ("return_sequences", self.return_sequences, arch.return_sequences),
                 ("missing", self.missing, "mask" if arch.mask_missing else "error"),
+                ("highway", self._highway_steps(), arch.highway),
+                ("standardize", bool(self.standardize), self._standardizes),
+                ("window_scaling", self.window_scaling, self._units.kind),
                 ("dtype", self.dtype, self._parameters.dtype.name),
                 ("the loss", self._make_loss(samples.y), self._loss),
                 ("the number of outputs in y", samples.y.shape[-1], self._n_targets),
@@ -456,10 +602,16 @@ class BaseLSTM(
                 "warm_start=False."
             )
 
-    def _split(self, samples):
-        """Part the samples into those to train on and those to validate on."""
+    def _split(self, samples, X):
+        """Part the samples of X into those to train on and those to validate on."""
         from sklearn.model_selection import train_test_split
 
+        if isinstance(X, Windows):  # which know their series and times
+            train_rows, validation_rows = hold_out_last(X, self.validation_fraction, samples.rows)
+            return (
+                samples._replace(rows=train_rows),
+                _large_enough(samples._replace(rows=validation_rows)),
+            )
         train_rows, validation_rows = train_test_split(
             samples.rows,
             test_size=self.validation_fraction,
@@ -484,18 +636,63 @@ class BaseLSTM(
             bidirectional=bool(self.bidirectional),
             return_sequences=bool(self.return_sequences),
             mask_missing=self.missing == "mask",
+            highway=self._highway_steps(),
         )
         # Own streams: every later call continues the shuffling and validates on the same samples.
         seeds = random_state.randint(np.iinfo(np.int32).max, size=3).tolist()
         self._weights = Weights(
-            core.init_parameters(self._architecture, dtype=self.dtype, random_state=seeds[0])
+            core.init_parameters(
+                self._architecture,
+                dtype=self.dtype,
+                random_state=seeds[0],
+                forget_bias=self.forget_bias,
+                n_timesteps=samples.X.shape[1],
+                n_threads=self.n_jobs,
+            )
         )
         self._split_seed = seeds[1]
         self._random_state = np.random.RandomState(seeds[2])
         self.n_outputs_ = self._n_targets
         self.loss_curve_ = []
         self.validation_scores_ = None
-        self.t_ = 0
+        self.n_iter_ = self.t_ = 0
+
+    def _learn_units(self, samples):
+        """How the network's numbers follow from those of X and y, from the samples to train on."""
+        n_features = samples.X.shape[2]
+        features = self._scaled_features(n_features)
+        self._standardizes = bool(self.standardize)
+        self._units = fit_units(
+            samples,
+            self.window_scaling,
+            features,
+            self._features_of_targets(self._n_targets, features),
+            standardize=self._standardizes,
+            steps=self._architecture.return_sequences,
+            positive=isinstance(self._loss, core.Poisson),
+            n_threads=core.effective_n_threads(self.n_jobs),
+        )
+
+    def _scaled_features(self, n_features):
+        """Which features a window's own statistics scale, as a mask."""
+        if self.window_features is None:
+            return np.ones(n_features, dtype=bool)
+        features = np.zeros(n_features, dtype=bool)
+        features[check_columns("window_features", self.window_features, n_features)] = True
+        return features
+
+    def _to_network(self, samples):
+        """The samples to train on as the network learns them."""
+        n_threads = core.effective_n_threads(self.n_jobs)
+        levels = self._units.levels(samples.X, samples.lengths, n_threads)
+        dtype, y = self._parameters.dtype, samples.y
+        if self._units.targets is not None:
+            y = self._units.to_network(y, levels, self._architecture.return_sequences)
+        with np.errstate(over="ignore"):  # the check reports it
+            y = np.ascontiguousarray(y, dtype)
+        if not np.isfinite(y[samples.rows]).all():
+            raise ValueError(f"Input y contains a value too large for {dtype!r}.")
+        return samples._replace(y=y, scaling=self._units.scaling(levels))
 
     def _strata(self, samples):
         """What the samples held out shall have in the same proportions as all; None for nothing."""
@@ -505,7 +702,7 @@ class BaseLSTM(
         """Continue with the optimiser in use, unless the solver or its settings have changed."""
         optimizer_class, keywords = _SOLVERS[self.solver]
         settings = {keyword: getattr(self, name) for keyword, name in keywords.items()}
-        current = getattr(self, "_optimizer", None)
+        current = getattr(self, "_optimizer", None)  # None too in a copy without it
         if (
             renew
             or type(current) is not optimizer_class
@@ -515,7 +712,7 @@ class BaseLSTM(
                 len(self._parameters), self._parameters.dtype, **settings
             )
 
-    def _train(self, train, validation, *, incremental):
+    def _train(self, train, validation, *, incremental, adopt):
         """Train for one epoch if `incremental`, else until convergence or for `max_iter` epochs."""
         n_threads = core.effective_n_threads(self.n_jobs)
         self._set_optimizer()
@@ -523,8 +720,11 @@ class BaseLSTM(
         score = None
         if validation is not None:
             score = partial(self._score_samples, validation, n_threads)
-        epochs = LocalEpochs(self, train, n_threads)
-        TrainingLoop(self, epochs, score, incremental=incremental).run()
+        loss = self._loss
+        if self._units.targets is not None:
+            loss = loss._for_scaled_targets(self._units.targets.scale)
+        epochs = LocalEpochs(self, self._to_network(train), loss, n_threads)
+        TrainingLoop(self, epochs, score, incremental=incremental).run(adopt)
 
     def _advice(self):
         return (
@@ -535,29 +735,32 @@ class BaseLSTM(
 
     def _score_samples(self, samples, n_threads):
         """Validation score of the present weights; nan if an output is not finite."""
-        X, lengths, y, weight, rows = samples
-        outputs = []
-        state = None
-        chunk_size = max(1, _SCORED_AT_ONCE // X[0].size)
-        for chunk in gen_batches(len(rows), chunk_size):
+        rows, parts, state = samples.rows, [], None
+        for chunk in _chunks_of(samples.X, len(rows)):
             here = rows[chunk]
-            output, state = self._run_network(X[here], _rows_of(lengths, here), state, n_threads)
-            outputs.append(output)
-        output = np.concatenate(outputs)
-        if not np.isfinite(output).all():
-            return np.nan
-        lengths, weight = _rows_of(lengths, rows), _rows_of(weight, rows)
-        y, output, weight = self._by_step(lengths, y[rows], output, weight)
-        return float(self._validation_score(y, output, weight))
+            inputs = self._inputs(
+                np.asarray(samples.X[here]), _rows_of(samples.lengths, here), n_threads
+            )
+            output, state = self._run_network(inputs, state, n_threads)
+            if not np.isfinite(output).all():
+                return np.nan
+            parts.append(self._to_be_scored(output, inputs.levels))
+        y, predicted, weight = self._by_step(
+            _rows_of(samples.lengths, rows),
+            samples.y[rows],
+            np.concatenate(parts),
+            _rows_of(samples.sample_weight, rows),
+        )
+        return float(self._validation_score(y, predicted, weight))
 
-    def _by_step(self, lengths, y, output, weight):
-        """Targets, outputs and weights, with a row for each time step if there is an output for each."""
+    def _by_step(self, lengths, y, predicted, weight):
+        """The same with a row for each time step, if there is an output for each."""
         if not self._architecture.return_sequences:
-            return y, output, weight
+            return y, predicted, weight
         n, n_timesteps = y.shape[:2]
         lengths = np.full(n, n_timesteps) if lengths is None else lengths
         steps = is_step(lengths, n_timesteps)
-        return y[steps], output[steps], None if weight is None else np.repeat(weight, lengths)
+        return y[steps], predicted[steps], None if weight is None else np.repeat(weight, lengths)
 
     # Using what was learned
 
@@ -566,55 +769,73 @@ class BaseLSTM(
         """The flat vector of the weights in use."""
         return self._weights.parameters
 
-    def _run_network(self, X, lengths, state, n_threads, *, return_state=False):
-        """Outputs of the network, and the states to go on from (None where nobody does)."""
-        h, c = (None, None) if state is None else state
-        if not self._carries_state:
-            result = _unchecked.predict(
-                self._parameters,
-                X,
-                self._architecture,
-                lengths=lengths,
-                h0=h,
-                c0=c,
-                return_states=return_state,
-                n_threads=n_threads,
+    def _inputs(self, X, lengths, n_threads):
+        """Checked sequences as the network reads them."""
+        if isinstance(X, Windows):
+            parts = [
+                self._units.levels(np.asarray(X[chunk]), _rows_of(lengths, chunk), n_threads)
+                for chunk in _chunks_of(X)
+            ]
+            levels = (
+                None if parts[0] is None else Levels(*map(np.concatenate, zip(*parts, strict=True)))
             )
+        else:
+            levels = self._units.levels(X, lengths, n_threads)
+        return Inputs(X, lengths, levels, self._units.scaling(levels))
+
+    def _check_inputs(self, X, lengths):
+        """The same for what users pass."""
+        check_is_fitted(self)
+        return self._inputs(*self._check_X(X, lengths), core.effective_n_threads(self.n_jobs))
+
+    def _call(self, function, inputs, state, n_threads, **options):
+        """Call a function of `_unchecked` for inputs and the states that they start from."""
+        h, c = (None, None) if state is None else state
+        return function(
+            self._parameters,
+            inputs.X,
+            self._architecture,
+            lengths=inputs.lengths,
+            h0=h,
+            c0=c,
+            scaling=inputs.scaling,
+            n_threads=n_threads,
+            **options,
+        )
+
+    def _run_network(self, inputs, state, n_threads, *, return_state=False):
+        """Outputs of the network, and the states to go on from (None where nobody does)."""
+        if isinstance(inputs.X, Windows):
+            if state is None and not return_state and not self._carries_state:
+                parts = [
+                    self._run_network(inputs.take(chunk), None, n_threads)[0]
+                    for chunk in _chunks_of(inputs.X)
+                ]
+                return np.concatenate(parts), None
+            inputs = inputs.as_array()
+        predict = partial(self._call, _unchecked.predict)
+        if not self._carries_state:
+            result = predict(inputs, state, n_threads, return_states=return_state)
             return (result[0], States(*result[1:])) if return_state else (result, None)
         # consecutive windows of one series, each from the states that the one before has left
         outputs = []
-        for window in range(len(X)):
-            output, h, c = _unchecked.predict(
-                self._parameters,
-                X[window : window + 1],
-                self._architecture,
-                lengths=None if lengths is None else lengths[window : window + 1],
-                h0=h,
-                c0=c,
-                return_states=True,
-                n_threads=1,
-            )
+        for window in range(len(inputs.X)):
+            window = inputs.take(slice(window, window + 1))
+            output, *state = predict(window, state, 1, return_states=True)
             outputs.append(output)
-        return np.concatenate(outputs), States(h, c)
+        return np.concatenate(outputs), States(*state)
 
-    def _finite_output(self, sequences, lengths, state=None, *, return_state=False):
-        """Outputs of the network for checked sequences, all finite, and the final states."""
+    def _finite_output(self, inputs, state=None, *, return_state=False):
+        """Outputs of the network, all finite, and the final states."""
         if state is not None:
             h, c = state
-            n_states = 1 if self._carries_state else len(sequences)
+            n_states = 1 if self._carries_state else len(inputs.X)
             shape = self._architecture._states_shape(n_states)
             state = check_states(("h0", h), ("c0", c), shape, self._parameters.dtype)
         n_threads = core.effective_n_threads(self.n_jobs)
-        output, state = self._run_network(
-            sequences, lengths, state, n_threads, return_state=return_state
-        )
+        output, state = self._run_network(inputs, state, n_threads, return_state=return_state)
         self._refuse_infinite(output)
         return output, state
-
-    def _network_output(self, X, lengths=None, state=None, *, return_state=False):
-        """The same for what users pass."""
-        check_is_fitted(self)
-        return self._finite_output(*self._check_X(X, lengths), state, return_state=return_state)
 
     def _refuse_infinite(self, predictions):
         finite = np.isfinite(predictions)
@@ -631,15 +852,15 @@ class BaseLSTM(
             return result.astype(np.float64, copy=False)
         return result
 
-    def _states_before(self, X, lengths):
+    def _states_before(self, inputs):
         """The states that the samples start from; None for zeros."""
         if not self._carries_state:
-            return None, None
-        h, c = np.zeros((2, *self._architecture._states_shape(len(X))), self._parameters.dtype)
+            return None
+        n = len(inputs.X)
+        h, c = np.zeros((2, *self._architecture._states_shape(n)), self._parameters.dtype)
         state = None
-        for window in range(len(X) - 1):
-            here = slice(window, window + 1)
-            _, state = self._run_network(X[here], _rows_of(lengths, here), state, 1)
+        for window in range(n - 1):
+            _, state = self._run_network(inputs.take(slice(window, window + 1)), state, 1)
             h[:, window + 1], c[:, window + 1] = state.h[:, 0], state.c[:, 0]
         return h, c
 
@@ -705,26 +926,18 @@ class BaseLSTM(
         TypeError, ValueError
             If `X` has another shape than in `fit` or is not finite.
         """
-        check_is_fitted(self)
-        sequences, lengths = self._check_X(X, lengths)
-        h, c = self._states_before(sequences, lengths)
-        _, h_n, _ = _unchecked.predict(
-            self._parameters,
-            sequences,
-            self._architecture,
-            lengths=lengths,
-            h0=h,
-            c0=c,
-            return_states=True,
-            n_threads=core.effective_n_threads(self.n_jobs),
-        )
+        inputs = self._check_inputs(X, lengths).as_array()
+        state, n_threads = self._states_before(inputs), core.effective_n_threads(self.n_jobs)
+        _, h_n, _ = self._call(_unchecked.predict, inputs, state, n_threads, return_states=True)
         top = h_n[-self._architecture.num_directions :]  # (directions, n_samples, hidden_size)
-        return self._in_dtype_of(X, top.transpose(1, 0, 2).reshape(len(sequences), -1))
+        return self._in_dtype_of(X, top.transpose(1, 0, 2).reshape(len(inputs.X), -1))
 
     @property
     def _n_features_out(self):
-        return self._architecture.num_directions * self._architecture.hidden_size
+        arch = self._architecture
+        return arch.num_directions * arch.hidden_size
 
+    @of_one_fit
     def gate_activations(
         self,
         X: Any,
@@ -782,20 +995,13 @@ class BaseLSTM(
                 f"direction must be one of {directions}, got {direction!r}: only a bidirectional "
                 "network has a reverse direction."
             )
-        sequences, lengths = self._check_X(X, lengths)
-        h, c = self._states_before(sequences, lengths)
-        traces = _unchecked.gate_activations(
-            self._parameters,
-            sequences,
-            arch,
-            lengths=lengths,
-            h0=h,
-            c0=c,
-            n_threads=core.effective_n_threads(self.n_jobs),
-        )
+        inputs = self._check_inputs(X, lengths).as_array()
+        state, n_threads = self._states_before(inputs), core.effective_n_threads(self.n_jobs)
+        traces = self._call(_unchecked.gate_activations, inputs, state, n_threads)
         cell = layer % arch.num_layers * arch.num_directions + directions.index(direction)
         return core.GateActivations(*traces[:, cell])
 
+    @of_one_fit
     def stream(self) -> "PredictionStream":
         """A predictor that takes one time step at a time, in microseconds.
 
@@ -817,8 +1023,53 @@ class BaseLSTM(
             If the network is bidirectional.
         """
         check_is_fitted(self)
-        return PredictionStream(self._parameters, self._architecture, self._to_predictions)
+        if self._units.kind is not None:
+            raise ValueError(
+                f"window_scaling={self._units.kind!r} scales each window by its own statistics, which "
+                "are not known before its end: a stream cannot. Predict whole windows, or fit with "
+                "window_scaling=None."
+            )
+        return PredictionStream(
+            self._parameters, self._architecture, self._to_predictions, self._units.scaling(None)
+        )
 
+    def without_optimizer(self) -> "Self":
+        """A copy for prediction alone: without what only further training needs.
+
+        An optimiser's moments, and what an average of the weights has gathered, are one to five times
+        as large as the weights, in memory and in a pickle.
+
+        Returns
+        -------
+        model : estimator
+            It predicts the same bits, from weights of its own. If it is trained further all the same,
+            by `partial_fit` or with `warm_start`, optimiser and average start afresh.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+
+        Examples
+        --------
+        >>> import pickle
+        >>> import numpy as np
+        >>> from pylstm import LSTMRegressor
+        >>> X, y = np.random.default_rng(0).normal(size=(40, 6, 1)), np.zeros(40)
+        >>> model = LSTMRegressor(n_iter_no_change=np.inf, max_iter=3).fit(X, y)
+        >>> small = model.without_optimizer()
+        >>> bool((small.predict(X) == model.predict(X)).all())
+        True
+        >>> len(pickle.dumps(small)) < len(pickle.dumps(model)) / 2
+        True
+        """
+        check_is_fitted(self)
+        model = copy.copy(self)
+        model._weights = Weights(self._parameters.copy())
+        model._optimizer = None
+        return model
+
+    @of_one_fit
     def _named_parameters(self):
         check_is_fitted(self)
         return core.unpack_parameters(self._parameters, self._architecture)
@@ -863,16 +1114,28 @@ class BaseLSTM(
         return tags
 
 
+# Around the wrapper by which scikit-learn names the columns for `set_output`, of the same fit.
+BaseLSTM.transform = of_one_fit(BaseLSTM.transform)  # type: ignore[method-assign]
+
+
 class PredictionStream(core.Stream):
     """What `BaseLSTM.stream` returns: `pylstm.core.Stream`, its outputs turned into predictions."""
 
-    def __init__(self, params, arch, to_predictions):
-        super().__init__(params, arch)
+    def __init__(self, params, arch, to_predictions, scaling):
+        super().__init__(params, arch, scaling)
         self._to_predictions = to_predictions
 
     def step(self, x: ArrayLike) -> Array:
         """Take the next time step; see `BaseLSTM.stream`."""
-        return self._to_predictions(super().step(x)[np.newaxis])[0]
+        axes = (0, 1) if self._arch.return_sequences else (0,)  # the sample, and its time step
+        prediction: Array = self._to_predictions(np.expand_dims(super().step(x), axes))
+        return prediction[(0,) * len(axes)]
+
+
+def _chunks_of(X, n=None):
+    """Slices of n samples, by default of X's, that are looked at at a time."""
+    chunk_size = max(1, _SCORED_AT_ONCE // (X.shape[1] * X.shape[2]))
+    return gen_batches(len(X) if n is None else n, chunk_size)
 
 
 def _rows_of(array, rows):

@@ -51,6 +51,18 @@ def require(
     return value
 
 
+def as_array(name, values):
+    """An ndarray of the values; their masks, which would get lost, are refused."""
+    if type(values) is np.ndarray:
+        return values
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} is a masked array, whose mask would be ignored. Fill in the missing values, or make "
+            "them NaN, which a network with mask_missing=True reads: .filled(np.nan)."
+        )
+    return np.asarray(values)
+
+
 def check_shape(name, array, shape):
     """Refuse an array of another shape."""
     if array.shape != shape:
@@ -71,6 +83,22 @@ def check_in_place(name, array):
         )
 
 
+def check_disjoint(changed, read):
+    """Refuse arrays that would change while they are read: names and arrays that are changed, and read.
+
+    Changed arrays are to share memory with none of the others either.
+    """
+    arrays = [*changed.items(), *read.items()]
+    for number, (name, array) in enumerate(arrays[: len(changed)]):
+        for other_name, other in arrays[number + 1 :]:
+            # Of two that own their memory neither lies in the other's, as is nearly always the case.
+            owners = array.base is None and other.base is None and array is not other
+            if not owners and np.shares_memory(array, other):
+                raise ValueError(
+                    f"{name} and {other_name} share memory, and {name} is updated in place: pass a copy."
+                )
+
+
 def contiguous(array, dtype):
     """The array, or a copy of the dtype wanted that is C-contiguous and aligned."""
     flags = array.flags  # np.require asks for the same, and takes three microseconds
@@ -81,7 +109,7 @@ def contiguous(array, dtype):
 
 def dense(name, array, shape, dtype):
     """A C-contiguous array of real numbers, of the dtype and the shape wanted."""
-    array = np.asarray(array)
+    array = as_array(name, array)
     check_real(name, array)
     check_shape(name, array, shape)
     return contiguous(array, dtype)

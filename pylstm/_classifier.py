@@ -9,14 +9,14 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import check_array, column_or_1d, compute_class_weight
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import _check_sample_weight
 
 from . import core
-from ._base import BaseLSTM, States
+from ._base import BaseLSTM, States, of_one_fit
 from ._documentation import documented
 from ._lengths import is_step
 from ._typing import Array, ArrayLike, RandomState
-from ._validation import pad_targets
+from ._validation import pad_targets, refuse_dates_and_masks, refuse_masks
 from .training import Averaging, Schedule, TrainingCallback
 
 
@@ -100,6 +100,10 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         stateful: bool = False,
         missing: str = "error",
         n_timesteps: int | None = None,
+        standardize: bool = True,
+        window_scaling: str | None = None,
+        window_features: int | Sequence[int] | None = None,
+        forget_bias: float | str = 1.0,
         solver: str = "adam",
         alpha: float = 0.0,
         batch_size: int = 32,
@@ -136,6 +140,10 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
             stateful=stateful,
             missing=missing,
             n_timesteps=n_timesteps,
+            standardize=standardize,
+            window_scaling=window_scaling,
+            window_features=window_features,
+            forget_bias=forget_bias,
             solver=solver,
             alpha=alpha,
             batch_size=batch_size,
@@ -214,6 +222,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
                 )
         return self._fit(X, y, sample_weight, lengths, incremental=True, classes=classes)
 
+    @of_one_fit
     def predict(
         self,
         X: Any,
@@ -258,10 +267,12 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         TypeError, ValueError
             If `X` has another shape than in `fit` or is not finite.
         """
-        output, state = self._network_output(X, lengths, initial_state, return_state=return_state)
+        inputs = self._check_inputs(X, lengths)
+        output, state = self._finite_output(inputs, initial_state, return_state=return_state)
         y = self.classes_[output.argmax(axis=-1)]
         return (y, state) if return_state else y
 
+    @of_one_fit
     def predict_proba(
         self,
         X: Any,
@@ -286,10 +297,12 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         state : States
             Only with `return_state`.
         """
-        output, state = self._network_output(X, lengths, initial_state, return_state=return_state)
+        inputs = self._check_inputs(X, lengths)
+        output, state = self._finite_output(inputs, initial_state, return_state=return_state)
         p = self._to_predictions(self._in_dtype_of(X, output))
         return (p, state) if return_state else p
 
+    @of_one_fit
     def predict_log_proba(self, X: Any, *, lengths: ArrayLike | None = None) -> Array:
         """Predict the logarithms of the probabilities of the classes.
 
@@ -302,9 +315,10 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         -------
         log_p : ndarray shaped as of `predict_proba`
         """
-        output, _ = self._network_output(X, lengths)
+        output, _ = self._finite_output(self._check_inputs(X, lengths))
         return log_softmax(self._in_dtype_of(X, output), axis=-1)
 
+    @of_one_fit
     def score(
         self,
         X: Any,
@@ -327,18 +341,19 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         """
         from sklearn.metrics import accuracy_score
 
-        check_is_fitted(self)
-        X, lengths = self._check_X(X, lengths)
-        output, _ = self._finite_output(X, lengths)
-        y = self._labels(y, X, lengths, self._architecture.return_sequences)
+        inputs = self._check_inputs(X, lengths)
+        output, _ = self._finite_output(inputs)
+        y = self._labels(y, inputs.X, inputs.lengths, self._architecture.return_sequences)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X)
-        y, output, sample_weight = self._by_step(lengths, y, output, sample_weight)
+            refuse_dates_and_masks("sample_weight", sample_weight)
+            sample_weight = _check_sample_weight(sample_weight, inputs.X)
+        y, output, sample_weight = self._by_step(inputs.lengths, y, output, sample_weight)
         predicted = self.classes_[output.argmax(axis=-1)]
         return accuracy_score(y, predicted, sample_weight=sample_weight)
 
     def _labels(self, y, sequences, lengths, return_sequences):
-        """The labels, (n_samples,) or (n_samples, n_timesteps)."""
+        """The labels, (n_samples,) or (n_samples, n_timesteps); dates may be labels, as anywhere."""
+        refuse_masks("y", y)
         if return_sequences:
             y = pad_targets(y, sequences, lengths)
         y = check_array(
@@ -418,10 +433,12 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
     def _strata(self, samples):
         return None if self.return_sequences else samples.y[samples.rows, 0]
 
-    def _to_predictions(self, output):
+    def _to_predictions(self, output, levels=None):
         return self._loss.prediction(output)
 
-    def _validation_score(self, y, output, sample_weight):
-        log_p = log_softmax(output.astype(np.float64), axis=-1)
+    def _to_be_scored(self, output, levels):
+        return log_softmax(output.astype(np.float64), axis=-1)
+
+    def _validation_score(self, y, log_p, sample_weight):
         of_class = np.take_along_axis(log_p, y.astype(np.intp), axis=-1)[:, 0]
         return np.average(of_class, weights=sample_weight)

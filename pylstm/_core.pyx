@@ -12,7 +12,8 @@ Cummins 2000), with the gates in the order i, f, g, o:
 How a call runs. The batch is cut into blocks of `block` samples. One thread takes a block through
 everything: gather, forward through all T steps of all layers, head, loss, BPTT, the block's gradient.
 Its activations live in that thread's arena and are overwritten by its next block, so memory does not
-grow with the batch. Blocks belong to slots, a number of them that does not depend on the threads; a
+grow with the batch. Where T steps would take too much of it, they are taken a segment at a time: forward
+each segment's activations overwrite the last one's; backward they are computed once more. Blocks belong to slots, a number of them that does not depend on the threads; a
 slot's gradient adds up its blocks in order, and the slots are added in order at the end: the same bits
 for any number of threads.
 
@@ -32,11 +33,10 @@ Everything here takes arrays that `core.py` has checked; the caller owns every o
 
 cimport cython
 from cython cimport floating as real
-from cython.parallel cimport prange, threadid
 from libc.math cimport NAN, exp, fabs, isfinite, isnan, log, log1p, sqrt
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset
 
 import numpy as np
 
@@ -50,7 +50,9 @@ include "kernels/packing.pxi"
 include "kernels/forward.pxi"
 include "kernels/backward.pxi"
 include "kernels/losses.pxi"
+include "kernels/segments.pxi"
 include "kernels/updates.pxi"
+include "kernels/scaling.pxi"
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -60,13 +62,16 @@ include "kernels/updates.pxi"
 cdef extern from "kernels/runtime.h" nogil:
     const char* COMPILED_FOR
     bint COMPILED_WITH_OPENMP
-    ctypedef struct Interrupt:
-        int stop
     Interrupt no_interrupt()
     int processor_level()
     int safe_thread_count(int n_threads)
-    int interrupted(Interrupt* state)
+    int watch_forks()
+    void lose_threads()
+    const char* openmp_library()
     int omp_get_max_threads()
+    void run_in_parallel(
+        void (*task)(void*, Py_ssize_t, void*), void* call, Py_ssize_t n_tasks, int n_threads,
+        void* arenas, size_t arena_bytes, Interrupt* interrupt, bint are_long)
 
 
 def compiled_for():
@@ -89,13 +94,31 @@ def max_threads():
     return omp_get_max_threads()
 
 
+def openmp_file():
+    """The file that OpenMP's runtime was loaded from, or None."""
+    cdef const char* name = openmp_library()
+    return None if name == NULL else (<bytes> name).decode("utf-8", "surrogateescape")
+
+
 def thread_count(int n_threads):
-    """The threads a call asking for n_threads may run on: 1 in a fork of a process that ran several."""
+    """The threads a call asking for n_threads may run on: 1 where a fork has lost the others."""
     return safe_thread_count(n_threads)
+
+
+def distrust_threads():
+    """From now on one thread only: the process may have lost others when it was forked."""
+    lose_threads()
+
+
+if watch_forks() != 0:
+    raise MemoryError("No memory for a handler of forks.")
 
 
 # Waking a sleeping thread costs about 10 microseconds. So many floating-point operations are worth it.
 cdef double work_per_thread = 4e6
+
+# So many take a tenth of a second at most.
+cdef double LONG_TASK = 1e8
 
 
 def set_work_per_thread(double operations):
@@ -109,18 +132,55 @@ def set_work_per_thread(double operations):
     return before
 
 
-cdef int threads_for(
-    const Net* net, Py_ssize_t n_samples, int n_passes, Py_ssize_t n_tasks, int n_threads,
-) noexcept:
-    """Threads that a region over n_tasks uses; n_passes is 1 for forward, 3 with the backward pass."""
+def set_arena_limits(double forward, double backward):
+    """Set the bytes that a thread's arena may have with room for all time steps; return the old numbers.
+
+    Forward and backward. Results do not depend on them.
+    """
+    global forward_bytes, backward_bytes
+    before = forward_bytes, backward_bytes
+    forward_bytes, backward_bytes = forward, backward
+    return before
+
+
+cdef double operations_per_sample(const Net* net, int n_passes) noexcept:
+    """Floating-point operations; n_passes is 1 for forward, 3 with the backward pass."""
     cdef double operations = 0
     cdef Py_ssize_t index
     for index in range(net.n_cells):
         operations += (net.cells[index].n_in + net.H) * 8. * net.H
-    operations *= <double> n_samples * net.T * n_passes
+    return operations * net.T * n_passes
+
+
+cdef int threads_for(double operations, Py_ssize_t n_tasks, int n_threads) noexcept:
+    """Threads that a region of so many operations and tasks uses."""
     if operations < work_per_thread * n_threads:
         n_threads = max(1, <int> (operations / work_per_thread))
-    return safe_thread_count(min(n_threads, n_tasks))
+    return safe_thread_count(<int> min(n_threads, n_tasks))
+
+
+cdef extern from "kernels/orthogonal.h" nogil:
+    int orthogonalize(double* A, Py_ssize_t n, int n_threads)
+
+
+cdef int raise_interrupt(bint was_interrupted) except -1:
+    """Let a KeyboardInterrupt that was noticed while the GIL was released take its course."""
+    return -1 if was_interrupted else 0
+
+
+def make_orthogonal(double[:, ::1] A, int n_threads):
+    """A (n, n), of full rank, becomes Q of its QR decomposition with R's diagonal positive.
+
+    The same bits on any number of threads and with every instruction set.
+    """
+    cdef Py_ssize_t n = A.shape[0]
+    cdef int failure
+    n_threads = threads_for(8. / 3 * n * n * n, n // 8 + 1, n_threads)
+    with nogil:
+        failure = orthogonalize(&A[0, 0], n, n_threads)
+    if failure < 0:
+        raise MemoryError(f"An orthogonal matrix of order {n} needs {16. * n * n:.3g} bytes.")
+    raise_interrupt(failure)
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -145,6 +205,7 @@ cdef struct Call:
     void* arenas
     Py_ssize_t n_slots
     Py_ssize_t n_tasks
+    bint are_long               # tasks, so that waiting for the last of them takes long
     int n_threads
     Interrupt interrupt
     Results results             # forward
@@ -162,11 +223,13 @@ cdef int open_call(
     """
     cdef const Net* net = &plan.net
     cdef bint backward = plan.room == ALL_GRADIENTS
+    cdef double operations = operations_per_sample(net, 3 if backward else 1)
     memset(call, 0, sizeof(Call))
     call.net, call.batch = net, batch
     call.n_slots = n_slots_of(net, n_samples) if backward else 0
     call.n_tasks = call.n_slots if backward else n_blocks_of(net, n_samples)
-    call.n_threads = threads_for(net, n_samples, 3 if backward else 1, call.n_tasks, n_threads)
+    call.are_long = operations * n_samples / call.n_tasks > LONG_TASK
+    call.n_threads = threads_for(operations * n_samples, call.n_tasks, n_threads)
     plan.reserve(call.n_threads, call.n_slots)
     call.packed, call.slots, call.arenas = plan.packed, plan.slots, plan.arenas
     call.interrupt = no_interrupt()
@@ -178,33 +241,33 @@ cdef void run_tasks(
 ) noexcept nogil:
     """All tasks of a call, by their numbers, each in the arena of the thread that happens to run it.
 
-    A single thread does without a parallel region, which would cost it 0.7 microseconds.
+    A single thread does without a parallel region, which would cost it 0.7 microseconds. Several are
+    C's: what Cython's prange becomes in a function without the GIL asks PyGILState_Check, which says yes to
+    everyone once there was a sub-interpreter.
     """
     cdef Py_ssize_t number
     if call.n_threads == 1:
         for number in range(call.n_tasks):
             task(call, number, arenas)
     else:
-        for number in prange(call.n_tasks, num_threads=call.n_threads, schedule="dynamic"):
-            task(call, number, arenas + threadid() * call.net.arena_size)
-
-
-cdef int raise_interrupt(const Call* call) except -1:
-    """Let a KeyboardInterrupt that was noticed while the GIL was released take its course."""
-    return -1 if call.interrupt.stop else 0
+        run_in_parallel(
+            <void (*)(void*, Py_ssize_t, void*) noexcept nogil> task, call, call.n_tasks,
+            call.n_threads, arenas, call.net.arena_size * sizeof(real), &call.interrupt,
+            call.are_long)
 
 
 cdef void export_outputs(
     const Net* net, const Block* block, const real* arena, real* output,
 ) noexcept nogil:
-    """y out of the arena, into [n][S][K]; zeros after a sample's end."""
-    cdef Py_ssize_t s, t
+    """A segment's y out of the arena, into [n][S][K]; zeros after a sample's end."""
+    cdef Py_ssize_t first = block.first if net.sequences else 0
+    cdef Py_ssize_t stop = end_of_segment(net, block) if net.sequences else 1, s, t
     cdef real* target
     for s in range(block.n):
-        for t in range(net.S):
+        for t in range(first, stop):
             target = output + (block.sample[s] * net.S + t) * net.K
             if t < block.length[s]:
-                memcpy(target, arena + net.y + (t * net.block + s) * net.K_pad, net.K * sizeof(real))
+                memcpy(target, arena + net.y + y_place(net, t, s), net.K * sizeof(real))
             else:
                 memset(target, 0, net.K * sizeof(real))
 
@@ -212,14 +275,14 @@ cdef void export_outputs(
 cdef void export_hidden(
     const Net* net, const Block* block, real* arena, real* hidden,
 ) noexcept nogil:
-    """The top layer's hidden states out of the arena, into [n][T][D * H]; zeros after a sample's end."""
+    """A segment's hidden states of the top layer, into [n][T][D * H]; zeros after a sample's end."""
     cdef const Cell* cell
     cdef Py_ssize_t direction, s, t, step
     cdef real* target
     for direction in range(net.D):
         cell = &net.cells[net.n_cells - net.D + direction]
         for s in range(block.n):
-            for t in range(net.T):
+            for t in range(block.first, end_of_segment(net, block)):
                 target = hidden + ((block.sample[s] * net.T + t) * net.D + direction) * net.H
                 if t < block.length[s]:
                     step = step_of(cell, t, block.length[s])
@@ -232,7 +295,7 @@ cdef void export_hidden(
 cdef void export_gates(
     const Net* net, Py_ssize_t n_samples, const Block* block, real* arena, real* traces,
 ) noexcept nogil:
-    """Gates, cell and hidden states into [i, f, g, o, c, h][cell][n][T][H], in the order of time."""
+    """A segment's gates, cell and hidden states into [i, f, g, o, c, h][cell][n][T][H], by time."""
     cdef const Cell* cell
     cdef Py_ssize_t L = net.lanes, index, s, t, step, unit, gate
     cdef Py_ssize_t trace_size = net.n_cells * n_samples * net.T * net.H
@@ -241,12 +304,13 @@ cdef void export_gates(
     for index in range(net.n_cells):
         cell = &net.cells[index]
         for s in range(block.n):
-            for t in range(block.length[s]):
+            for t in range(block.first, min(block.stop, block.length[s])):
                 step = step_of(cell, t, block.length[s])
                 target = traces + ((index * n_samples + block.sample[s]) * net.T + t) * net.H
                 for unit in range(net.H):
                     gates = (arena + cell.z + unit % L
-                             + ((unit // L * net.T + step) * net.block + s) * 4 * L)
+                             + ((unit // L * cell.z_steps + step % cell.z_steps) * net.block + s)
+                             * 4 * L)
                     for gate in range(4):
                         target[gate * trace_size + unit] = gates[gate * L]
                 memcpy(target + 4 * trace_size, c_at(net, cell, step + 1, arena) + s * net.H_pad,
@@ -276,15 +340,18 @@ cdef void forward_task(Call* call, Py_ssize_t number, real* arena) noexcept nogi
     cdef Block block
     if interrupted(&call.interrupt):
         return
-    open_block(net, call.batch, number * net.block, &block)
-    forward_block(net, <const real*> call.packed, call.batch, &block, arena)
-    export_outputs(net, &block, arena, <real*> results.output)
-    if results.hidden != NULL:
-        export_hidden(net, &block, arena, <real*> results.hidden)
+    open_block(net, call.batch, number * net.block, &call.interrupt, &block)
+    load_first_states(net, call.batch, &block, arena)
+    while next_segment(net, &block) and not is_interrupted(&call.interrupt):
+        forward_segment(net, <const real*> call.packed, call.batch, &block, arena)
+        if net.sequences or block.stop == block.n_steps:
+            export_outputs(net, &block, arena, <real*> results.output)
+        if results.hidden != NULL:
+            export_hidden(net, &block, arena, <real*> results.hidden)
+        if results.traces != NULL:
+            export_gates(net, call.batch.n, &block, arena, <real*> results.traces)
     if results.h_n != NULL:
         save_final_states(net, call.batch, &block, arena, <real*> results.h_n, <real*> results.c_n)
-    if results.traces != NULL:
-        export_gates(net, call.batch.n, &block, arena, <real*> results.traces)
 
 
 cdef Results results_of(
@@ -302,7 +369,7 @@ cdef Results results_of(
 
 
 def forward(
-    const real[::1] params, const real[:, :, :] X, dimensions, const int64_t[::1] order,
+    const real[::1] params, X, scaling, dimensions, const int64_t[::1] order,
     const int64_t[::1] lengths, tuple states, real[:, :, ::1] output, real[:, :, ::1] hidden,
     tuple final_states, real[:, :, :, :, ::1] traces, int n_threads,
 ):
@@ -316,66 +383,16 @@ def forward(
     cdef const real[:, :, ::1] h0 = states[0], c0 = states[1]
     cdef real[:, :, ::1] h_n = final_states[0], c_n = final_states[1]
     cdef Room room = ALL_STEPS if hidden is not None or traces is not None else LATEST_STEP
-    cdef Plan plan = plan_of(dimensions, X.shape[1], sizeof(real), room,
+    cdef Plan plan = plan_of(dimensions, X.shape[0], X.shape[1], sizeof(real), room,
                              ragged=lengths is not None, dropout=None)
-    cdef Batch batch = batch_of[real](X, order, lengths, h0, c0)
+    cdef Batch batch = batch_of[real](X, scaling, order, lengths, h0, c0)
     cdef Call call
     open_call(&call, plan, &batch, batch.n, n_threads)
     call.results = results_of[real](output, hidden, h_n, c_n, traces)
     with nogil:
         pack_parameters(&plan.net, &params[0], <real*> plan.packed, room)
         run_tasks(forward_task[real], &call, <real*> call.arenas)
-    raise_interrupt(&call)
-
-
-cdef inline bint is_missing(
-    const Batch* batch, Py_ssize_t sample, Py_ssize_t t, Py_ssize_t feature, const real* of_type,
-) noexcept nogil:
-    return isnan((<const real*> (batch.X + sample * batch.sample_stride + t * batch.time_stride
-                                 + feature * batch.feature_stride))[0])
-
-
-cdef void export_input_gradients(
-    const Net* net, const Batch* batch, const Block* block, const real* d_inputs, real* d_X,
-) noexcept nogil:
-    """Gradients of the inputs, [T][B][d_row], into [n][T][F]; zeros after a sample's end."""
-    cdef Py_ssize_t F = net.n_features, s, t, feature
-    cdef real* target
-    cdef real carried
-    for s in range(block.n):
-        target = d_X + block.sample[s] * net.T * F
-        memset(target, 0, net.T * F * sizeof(real))
-        for t in range(block.length[s]):
-            memcpy(target + t * F, d_inputs + (t * net.block + s) * net.d_row, F * sizeof(real))
-        if net.mask_missing:
-            # an observed value has the gradients of all steps it was carried to
-            for feature in range(F):
-                carried = 0
-                for t in range(block.length[s] - 1, -1, -1):
-                    carried += target[t * F + feature]
-                    target[t * F + feature] = 0
-                    if not is_missing(batch, block.sample[s], t, feature, target):
-                        target[t * F + feature] = carried
-                        carried = 0
-
-
-cdef void load_gradients(
-    const Net* net, const Block* block, const real* d_output, const real* d_hidden, real* arena,
-) noexcept nogil:
-    """dy, and the gradients of the top layer's hidden states, into the arena; zeros after an end."""
-    cdef Py_ssize_t DH = net.D * net.H, s, t
-    cdef real* row
-    for s in range(block.n):
-        for t in range(net.S):
-            row = arena + net.dy + (t * net.block + s) * net.K_pad
-            memset(row, 0, net.K_pad * sizeof(real))
-            if t < block.length[s]:
-                memcpy(row, d_output + (block.sample[s] * net.S + t) * net.K, net.K * sizeof(real))
-        for t in range(net.T):
-            row = arena + net.d_outer + (t * net.block + s) * net.d_row
-            memset(row, 0, net.d_row * sizeof(real))
-            if t < block.length[s]:
-                memcpy(row, d_hidden + (block.sample[s] * net.T + t) * DH, DH * sizeof(real))
+    raise_interrupt(call.interrupt.stop)
 
 
 cdef void backward_task(Call* call, Py_ssize_t number, real* arena) noexcept nogil:
@@ -386,23 +403,17 @@ cdef void backward_task(Call* call, Py_ssize_t number, real* arena) noexcept nog
     cdef real* slot = <real*> call.slots + number * net.slot_size
     cdef Py_ssize_t start = number * net.block
     cdef Block block
-    cdef real* d_inputs
-    while start < call.batch.n:
-        if interrupted(&call.interrupt):
-            return
-        open_block(net, call.batch, start, &block)
-        forward_block(net, packed, call.batch, &block, arena)
-        load_gradients(net, &block, <const real*> gradients.d_output,
-                       <const real*> gradients.d_hidden, arena)
-        d_inputs = backward_block(net, packed, call.batch, &block, gradients, arena, slot)
-        export_input_gradients(net, call.batch, &block, d_inputs, <real*> gradients.d_X)
+    while start < call.batch.n and not interrupted(&call.interrupt):
+        open_block(net, call.batch, start, &call.interrupt, &block)
+        sweep_forward(net, packed, call.batch, &block, gradients, NULL, arena, slot)
+        sweep_backward(net, packed, call.batch, &block, gradients, NULL, arena, slot)
         start += call.n_slots * net.block
 
 
 def backward(
-    const real[::1] params, const real[:, :, :] X, dimensions, const int64_t[::1] lengths,
-    tuple states, const real[:, :, ::1] d_output, const real[:, :, ::1] d_hidden,
-    tuple d_final_states, real[::1] d_params, real[:, :, ::1] d_X, tuple d_states, int n_threads,
+    const real[::1] params, X, scaling, dimensions, const int64_t[::1] lengths, tuple states,
+    const real[:, :, ::1] d_output, const real[:, :, ::1] d_hidden, tuple d_final_states,
+    real[::1] d_params, real[:, :, ::1] d_X, tuple d_states, int n_threads,
 ):
     """Fill d_params, d_X and both of d_states from the gradients of output, hidden and final states.
 
@@ -412,9 +423,9 @@ def backward(
     cdef const real[:, :, ::1] h0 = states[0], c0 = states[1]
     cdef const real[:, :, ::1] d_h_n = d_final_states[0], d_c_n = d_final_states[1]
     cdef real[:, :, ::1] d_h0 = d_states[0], d_c0 = d_states[1]
-    cdef Plan plan = plan_of(dimensions, X.shape[1], sizeof(real), ALL_GRADIENTS,
+    cdef Plan plan = plan_of(dimensions, X.shape[0], X.shape[1], sizeof(real), ALL_GRADIENTS,
                              ragged=lengths is not None, dropout=None)
-    cdef Batch batch = batch_of[real](X, None, lengths, h0, c0)
+    cdef Batch batch = batch_of[real](X, scaling, None, lengths, h0, c0)
     cdef Call call
     open_call(&call, plan, &batch, batch.n, n_threads)
     call.gradients.d_output = &d_output[0, 0, 0]
@@ -428,7 +439,25 @@ def backward(
         pack_parameters(&plan.net, &params[0], <real*> plan.packed, ALL_GRADIENTS)
         run_tasks(backward_task[real], &call, <real*> call.arenas)
         collect_gradient(&plan.net, <const real*> call.slots, call.n_slots, &d_params[0])
-    raise_interrupt(&call)
+    raise_interrupt(call.interrupt.stop)
+
+
+def window_statistics(
+    X, const int64_t[::1] lengths, int kind, double[:, ::1] center, double[:, ::1] scale, int n_threads,
+):
+    """Fill center and scale (n, F), of each window and feature of X; lengths (n,), or None for T."""
+    cdef Batch batch = batch_of[double](X, None, None, lengths, None, None)
+    cdef Statistics call
+    cdef Py_ssize_t n_tasks = padded(batch.n, WINDOWS_AT_ONCE) // WINDOWS_AT_ONCE
+    cdef Interrupt interrupt = no_interrupt()
+    call.batch, call.kind = &batch, <WindowScaling> kind
+    call.T, call.F = X.shape[1], center.shape[1]
+    call.center, call.scale = &center[0, 0], &scale[0, 0]
+    n_threads = threads_for(8. * batch.n * call.T * call.F, n_tasks, n_threads)
+    with nogil:
+        run_in_parallel(
+            <void (*)(void*, Py_ssize_t, void*) noexcept nogil> statistics_task, &call, n_tasks,
+            n_threads, NULL, 0, &interrupt, False)
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -448,18 +477,25 @@ cdef class StreamHandle:
 cdef void advance(
     const Net* net, const real* packed, const real* x, bint begun, real* y, real* arena,
 ) noexcept nogil:
-    """x (n_features,) to y (K,); the states stay in the arena, in step 0's places."""
+    """x (n_features,) to y (K,); the states stay in the arena, in step 0's places.
+
+    So do the last steps' inputs for the highway, where the head reads them.
+    """
     cdef const Cell* cell
     cdef const real* inputs = x
     cdef real* own
-    cdef Py_ssize_t index
+    cdef real* recent = arena + net.top + net.H
+    cdef Py_ssize_t index, n_in = net.cells[0].n_in
     for index in range(net.n_cells):
         cell = &net.cells[index]
         own = xh_at(net, cell, 0, arena) + cell.in_pad - cell.n_in
         if index == 0 and net.mask_missing:
-            fill_missing(net.n_features, <const char*> x, sizeof(real), own if begun else NULL, own)
+            fill_missing(net.n_features, x, own if begun else NULL, own)
         else:
             memcpy(own, inputs, cell.n_in * sizeof(real))
+        if index == 0 and net.highway > 0:
+            memmove(recent, recent + n_in, (net.highway - 1) * n_in * sizeof(real))
+            memcpy(recent + (net.highway - 1) * n_in, own, n_in * sizeof(real))
         forward_step(net, cell, packed, 0, 1, arena)
         inputs = h_at(net, cell, 1, arena)
     memcpy(arena + net.top, inputs, net.H * sizeof(real))
@@ -473,10 +509,18 @@ cdef void advance(
 def stream_open(const real[::1] params, dimensions):
     """A `StreamHandle` in states of zero, for a network of one direction."""
     cdef StreamHandle handle = StreamHandle()
-    handle.plan = plan_of(dimensions, 1, sizeof(real), LATEST_STEP, ragged=False, dropout=None)
+    handle.plan = plan_of(dimensions, 1, 1, sizeof(real), LATEST_STEP, ragged=False, dropout=None)
     handle.plan.reserve(1, 0)
     pack_parameters(&handle.plan.net, &params[0], <real*> handle.plan.packed, LATEST_STEP)
     return handle
+
+
+def stream_copy(StreamHandle handle):
+    """Another of the same, in the same states."""
+    cdef StreamHandle copied = StreamHandle()
+    copied.plan = copy_of(handle.plan)
+    copied.begun = handle.begun
+    return copied
 
 
 def stream_step(StreamHandle handle, const real[::1] x, real[::1] y):
@@ -487,13 +531,15 @@ def stream_step(StreamHandle handle, const real[::1] x, real[::1] y):
 
 
 def stream_states(StreamHandle handle, real[:, ::1] h, real[:, ::1] c, bint put):
-    """Copy the states (num_layers, H) in, if `put`, or out; `put` forgets the values observed last."""
+    """Copy the states (num_layers, H) in, if `put`, or out; `put` forgets the inputs before."""
     cdef const Net* net = &handle.plan.net
     cdef real* arena = <real*> handle.plan.arenas
     cdef Py_ssize_t index, j
     cdef real* own_h
     cdef real* own_c
-    handle.begun = handle.begun and not put
+    if put:
+        handle.begun = False
+        memset(arena + net.top, 0, net.R_pad * sizeof(real))
     for index in range(net.n_cells):
         own_h = h_at(net, &net.cells[index], 0, arena)
         own_c = c_at(net, &net.cells[index], 0, arena)
@@ -521,12 +567,12 @@ cdef void train_task(Call* call, Py_ssize_t number, real* arena) noexcept nogil:
     cdef Block block
     memset(slot, 0, net.slot_size * sizeof(real))
     while start < batch.n and not interrupted(&call.interrupt):
-        open_block(net, batch, start, &block)
-        forward_block(net, packed, batch, &block, arena)
-        loss += block_loss(net, call.targets, &block, arena)
-        backward_block(net, packed, batch, &block, &call.gradients, arena, slot)
+        open_block(net, batch, start, &call.interrupt, &block)
+        sweep_forward(net, packed, batch, &block, &call.gradients, call.targets, arena, slot)
+        loss += block_loss(net, &block, arena)
         if batch.stateful:
             save_final_states(net, batch, &block, arena, <real*> batch.h, <real*> batch.c)
+        sweep_backward(net, packed, batch, &block, &call.gradients, call.targets, arena, slot)
         start += call.n_slots * net.block
     call.losses[number] = loss
 
@@ -555,14 +601,13 @@ def loss_and_gradient(
 
     `dimensions`, `samples`, `objective` and `dropout` are those of `_options`; `dropout` may be None.
     """
-    cdef const real[:, :, :] X
     cdef const int64_t[::1] lengths
     cdef const real[:, :, ::1] y
     cdef const real[::1] weight
-    X, lengths, y, weight = fields_of(samples)
-    cdef Plan plan = plan_of(dimensions, X.shape[1], sizeof(real), ALL_GRADIENTS,
+    X, scaling, lengths, y, weight = fields_of(samples)
+    cdef Plan plan = plan_of(dimensions, X.shape[0], X.shape[1], sizeof(real), ALL_GRADIENTS,
                              ragged=lengths is not None, dropout=dropout)
-    cdef Batch batch = batch_of[real](X, None, lengths, None, None)
+    cdef Batch batch = batch_of[real](X, scaling, None, lengths, None, None)
     cdef Targets targets = targets_of[real](y, weight, objective)
     cdef Call call
     cdef double value
@@ -571,7 +616,7 @@ def loss_and_gradient(
     with nogil:
         targets.total_weight = weight_of(&batch, <const real*> targets.weight)
         value = batch_gradient(&call, &params[0], <real*> plan.packed, &gradient[0])
-    raise_interrupt(&call)
+    raise_interrupt(call.interrupt.stop)
     return value
 
 
@@ -588,7 +633,6 @@ def train(
     batch whose loss or gradient is not finite ends the pass before its update, and the loss returned is
     nan.
     """
-    cdef const real[:, :, :] X
     cdef const int64_t[::1] lengths, order, numbers
     cdef const real[:, :, ::1] y
     cdef const real[::1] weight
@@ -598,19 +642,19 @@ def train(
     cdef int64_t[::1] n_steps
     cdef real[::1] averaged = None
     cdef double decay = 0
-    X, lengths, y, weight = fields_of(samples)
+    X, scaling, lengths, y, weight = fields_of(samples)
     order, numbers, batch_size, states = fields_of(visits)
     moments, n_steps = fields_of(state)
     if average is not None:
         averaged, decay = fields_of(average)
-    cdef Plan plan = plan_of(dimensions, X.shape[1], sizeof(real), ALL_GRADIENTS,
-                             ragged=lengths is not None, dropout=dropout)
+    cdef Py_ssize_t n_visits = order.shape[0], n_batches = 0
+    cdef Plan plan = plan_of(dimensions, min(batch_size, n_visits), X.shape[1], sizeof(real),
+                             ALL_GRADIENTS, ragged=lengths is not None, dropout=dropout)
     cdef const Net* net = &plan.net
     cdef Clipping limits = clipping_of(clipping)
     cdef Solver settings = solver_of(solver)
-    cdef Batch batch = batch_of[real](X, order, lengths, None, None)
+    cdef Batch batch = batch_of[real](X, scaling, order, lengths, None, None)
     cdef Targets targets = targets_of[real](y, weight, objective)
-    cdef Py_ssize_t n_visits = order.shape[0], n_batches = 0
     cdef double mean_weight = weight_of(&batch, <const real*> targets.weight) / n_visits
     cdef double batch_loss, total_loss = 0, norm
     cdef real[::1] gradient = np.empty(net.n_params, np.float32 if real is float else np.float64)
@@ -632,6 +676,8 @@ def train(
             batch_loss = batch_gradient(&call, &params[0], <real*> plan.packed, &gradient[0])
             if call.interrupt.stop:
                 break
+            if settings.fixed_highway:
+                memset(&gradient[net.highway_V], 0, (net.d - net.highway_V) * sizeof(real))
             norm = clip(&limits, net.n_params, &gradient[0], &scale)
             if not (isfinite(batch_loss) and isfinite(norm)):
                 total_loss = NAN
@@ -644,5 +690,5 @@ def train(
             total_loss += batch_loss * batch.n
             batch.first_visit += batch.n
             n_batches += 1
-    raise_interrupt(&call)
+    raise_interrupt(call.interrupt.stop)
     return total_loss / n_visits

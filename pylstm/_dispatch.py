@@ -6,11 +6,13 @@ import os
 import platform
 import sys
 from functools import lru_cache
+from numbers import Integral
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ._checks import require
 from ._version import __version__
 
 # How the OpenMP runtime that comes with the kernels waits for work. A process may hold other runtimes
@@ -41,6 +43,24 @@ def _load(module: str) -> ModuleType:
             del os.environ[name]
 
 
+def _was_forked() -> bool:
+    """Whether the process was forked, and has not become another program since. Linux alone tells."""
+    try:
+        with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:
+            flags = file.read().rpartition(")")[2].split()[6]
+    except (OSError, IndexError):
+        return False
+    return bool(int(flags) & 0x40)  # PF_FORKNOEXEC
+
+
+def _mapped_files() -> set[str]:
+    """The files that the process has in its memory, libraries among them."""
+    with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as file:
+        return {line.rstrip("\n").split(maxsplit=5)[-1] for line in file}
+
+
+# In a forked process a runtime that was there before may remember threads that are not: one thread then.
+_inherited = _mapped_files() if _was_forked() else set()
 _baseline = _load("_core")
 
 # Instruction set -> compiled module, from the least to the most demanding.
@@ -75,6 +95,13 @@ if TYPE_CHECKING:  # all are compiled from one source
     instruction_set: str
 else:
     instruction_set, kernels = _choose_kernels()
+    if _inherited and os.path.realpath(kernels.openmp_file() or "") in _inherited:
+        kernels.distrust_threads()
+
+
+# More threads than a few for each processor bring nothing; each costs memory, and starting very many of
+# them can end the process.
+_MOST_THREADS = 4 * (os.cpu_count() or 1)
 
 
 @lru_cache(maxsize=1)
@@ -94,16 +121,19 @@ def effective_n_threads(n_jobs: int | None = None) -> int:
     n_jobs : int or None, default=None
         None: the smaller of OpenMP's maximum (which `OMP_NUM_THREADS` and threadpoolctl set) and
         the number of CPUs that joblib counts (container limits included). A positive number: that
-        many. A negative one: all of the former but ``-n_jobs - 1``.
+        many, but no more than four for each processor of the machine. A negative one: all of the
+        former but ``-n_jobs - 1``.
 
     Returns
     -------
     n_threads : int
-        At least 1; 1 in a build without OpenMP, and in a process forked from one that had run
-        several threads, where OpenMP cannot be used safely.
+        At least 1; 1 in a build without OpenMP, and in a process forked from one that had several
+        threads, where OpenMP cannot be used safely. A call uses fewer if it has less to do.
 
     Raises
     ------
+    TypeError
+        If `n_jobs` is no integer.
     ValueError
         If `n_jobs` is 0.
 
@@ -113,6 +143,8 @@ def effective_n_threads(n_jobs: int | None = None) -> int:
     >>> effective_n_threads(1)
     1
     """
+    if n_jobs is not None:
+        n_jobs = require("The number of threads", n_jobs, Integral, "an integer or None")
     if n_jobs == 0:
         raise ValueError("n_jobs=0 has no meaning; use None for all CPUs or a number of threads.")
     if not kernels.has_openmp():
@@ -122,7 +154,7 @@ def effective_n_threads(n_jobs: int | None = None) -> int:
         if n_jobs is not None:
             n_threads = max(1, n_threads + 1 + n_jobs)
     else:
-        n_threads = n_jobs
+        n_threads = min(n_jobs, _MOST_THREADS)
     return kernels.thread_count(n_threads)
 
 

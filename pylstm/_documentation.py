@@ -37,14 +37,42 @@ _SHARED_DOCUMENTATION = {
         held out). Needs `shuffle=False`, and more windows than `batch_size`.
 
     missing : {"error", "mask"}, default="error"
-        What NaN in `X` means: an error, or a missing value. With "mask" the network reads the value
-        observed last in the sequence (0, so to say the mean, before the first), and as further
-        inputs which values are missing [8]_.
+        What NaN in `X` means. "error": time steps at the end of a sequence that hold nothing else are
+        padding, so that the lengths of sequences travel within `X`, and any other is an error. "mask": a
+        missing value; the network reads the value observed last in the sequence (0, so to say the mean,
+        before the first), and as further inputs which values are missing [8]_.
 
     n_timesteps : int, default=None
         Time steps of the windows that a 2-D `X` holds, flattened time step by time step (all
         features of the first step, then all of the second). None takes a 2-D `X` for windows of a
         univariate series, with a column for each time step.
+
+    standardize : bool, default=True
+        Whether each feature of `X`, and each target of a regressor, is standardised by mean and
+        deviation of the (weighted) training samples, after `window_scaling`. (With the loss "poisson"
+        targets are divided by their mean.) Predictions, deviations and scores are in the units of `y`;
+        the training loss is that of the standardised targets. `partial_fit` and warm starts keep means
+        and deviations of the first samples.
+
+    window_scaling : {"last", "mean", "standard"} or None, default=None
+        Statistics of its own by which each window is scaled, feature by feature, over its observed time
+        steps, before features are standardised: so that a series may leave the levels of the past.
+
+        - "last": minus the window's last value;
+        - "mean": divided by the window's mean absolute value [12]_;
+        - "standard": minus the window's mean, divided by its deviation, which counts as 0.001 times
+          the mean absolute value at least.
+
+        What would be divided by 0 is divided by 1: see :func:`pylstm.core.window_statistics`. A
+        regressor's targets are scaled by the same statistics, and predictions scaled back.
+
+    window_features : int or array-like of int, default=None
+        Positions of the features that `window_scaling` scales, so that others, such as a calendar's,
+        keep their values; None means all.
+
+    forget_bias : float or "chrono", default=1.0
+        Where the forget gates' biases start. "chrono" draws them, and the input gates', for memories
+        of 1 to `n_timesteps_` - 1 time steps [11]_: for what must be remembered for long.
 
     solver : {"adam", "adamw", "rmsprop", "sgd"}, default="adam"
         Optimiser: Adam [4]_, Adam with decoupled weight decay [9]_, RMSprop [10]_, or stochastic
@@ -97,7 +125,8 @@ _SHARED_DOCUMENTATION = {
     early_stopping : bool, default=False
         Whether to hold out `validation_fraction` of the samples (or to use `X_val` and `y_val`),
         stop when the score on them does not improve, and restore the weights that scored best.
-        See `shuffle` for which samples are held out.
+        See `shuffle` for which samples are held out; of windows that know their series and times
+        (:class:`pylstm.windows.Windows`) the last of each series, whatever `shuffle`.
 
     validation_fraction : float, default=0.1
         Share of the samples that `early_stopping` holds out, between 0 and 1.
@@ -138,7 +167,8 @@ _SHARED_DOCUMENTATION = {
         Threads; None means all available, see :func:`pylstm.core.effective_n_threads`.
 
     dtype : {"float32", "float64"}, default="float32"
-        Precision of weights and computation. `X` of this dtype is never copied as a whole.
+        Precision of weights and computation. An `X` of either is never copied as a whole; it is scaled
+        in double precision.
 """,
     "attributes": """
     input_coefs_ : list of ndarray of shape (n_in, 4 * hidden_size)
@@ -216,6 +246,11 @@ _SHARED_DOCUMENTATION = {
        missing values. Scientific Reports 8.
     .. [9] Loshchilov & Hutter (2019). Decoupled weight decay regularization. ICLR.
     .. [10] Tieleman & Hinton (2012). Lecture 6.5: RMSprop. Neural networks for machine learning.
+    .. [11] Tallec & Ollivier (2018). Can recurrent neural networks warp time? ICLR.
+    .. [12] Salinas, Flunkert, Gasthaus & Januschowski (2020). DeepAR: probabilistic forecasting with
+       autoregressive recurrent networks. International Journal of Forecasting 36(3).
+    .. [13] Lai, Chang, Yang & Liu (2018). Modeling long- and short-term temporal patterns with deep
+       neural networks. SIGIR.
 """,
 }
 

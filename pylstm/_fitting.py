@@ -10,31 +10,32 @@ returns the mean loss (not finite if it gave up); and `loss_of_zero_output()`.
 """
 
 import copy
-import os
-import sys
 import warnings
 from enum import Enum
+from functools import partial
 from hashlib import blake2b
 from typing import NamedTuple
 
-import joblib
 import numpy as np
-import sklearn
 from sklearn.exceptions import ConvergenceWarning
 
 from . import _unchecked, core
+from ._lazy_windows import Windows, every_window, starts_of
+from ._options import Scaling
 from ._progress import Progress
+from ._warnings import users_level
 from .training import call_all, check_callbacks
 
 
 class Samples(NamedTuple):
     """Checked samples; `rows` are those in use, so that a part of X needs no copy of it."""
 
-    X: np.ndarray  # (n_samples, n_timesteps, n_features)
+    X: np.ndarray | Windows  # (n_samples, n_timesteps, n_features)
     lengths: np.ndarray | None  # (n_samples,)
     y: np.ndarray  # (n_samples, n_targets), or (n_samples, n_timesteps, n_targets)
     sample_weight: np.ndarray | None  # (n_samples,)
     rows: np.ndarray  # indices of samples, none of zero weight
+    scaling: Scaling | None = None  # how the network reads X
 
 
 class Weights:
@@ -75,8 +76,8 @@ class Weights:
         """Put the average into use after a pass that came to its end."""
         if self._average is not None:
             self._average.after_epoch(self._moving, epoch, n_epochs)
-            average = self._average.parameters
-            self.parameters = (self._moving if average is None else average).copy()
+            average = self._average.parameters  # itself: a copy would make pickles larger
+            self.parameters = self._moving.copy() if average is None else average
 
     def copy(self):
         """A copy that shares nothing."""
@@ -92,7 +93,9 @@ class LocalEpochs:
         The estimator in training: its parameters, and the weights, optimiser and random stream that
         an epoch changes.
     samples : Samples
-        What it learns from.
+        What it learns from, as the network reads and learns it.
+    loss : Loss
+        What it makes small.
     n_threads : int
         Threads to run on.
 
@@ -102,7 +105,7 @@ class LocalEpochs:
         If windows to be carried on from batch to batch all fit into one batch.
     """
 
-    def __init__(self, model, samples, n_threads):
+    def __init__(self, model, samples, loss, n_threads):
         self.n_samples = len(samples.rows)
         if model.stateful and 1 < self.n_samples <= model.batch_size:
             raise ValueError(
@@ -114,16 +117,18 @@ class LocalEpochs:
             samples = merge_equal_samples(samples)
         self._model = model
         self._samples = samples
+        self._loss = loss
         self._n_threads = n_threads
 
     def run_epoch(self, epoch, n_epochs, merits):
         """One pass over the samples; their mean loss.
 
-        `epoch` counts from 0, `n_epochs` are planned, and `merits` has a figure for each one done.
+        `epoch` counts from 0, `n_epochs` are planned, and `merits` has a figure for each one done (of
+        this call alone if the learning rate is constant, which needs none).
         """
         model, samples = self._model, self._samples
         order = self._order_of_visits()
-        n_updates = -(-len(order) // model.batch_size)
+        n_updates = -(-len(order) // int(model.batch_size))
         rate = model.learning_rate_init
         if model.learning_rate != "constant":
             rate = model.learning_rate.rates(rate, n_updates, epoch, n_epochs, merits)
@@ -138,10 +143,12 @@ class LocalEpochs:
             model._architecture,
             model._optimizer,
             order=order,
-            batch_size=model.batch_size,
-            loss=model._loss,
+            batch_size=int(model.batch_size),
+            loss=self._loss,
             sample_weight=samples.sample_weight,
             lengths=samples.lengths,
+            scaling=samples.scaling,
+            fixed_highway=True,
             alpha=0.0 if model.solver == "adamw" else model.alpha,
             max_grad_norm=model.max_grad_norm,
             max_grad_value=model.max_grad_value,
@@ -158,14 +165,14 @@ class LocalEpochs:
     def _order_of_visits(self):
         model, rows = self._model, self._samples.rows
         if model.stateful:
-            return parallel_streams(rows, model.batch_size)
+            return parallel_streams(rows, int(model.batch_size))
         if model.shuffle and len(rows) > model.batch_size:
             return model._random_state.permutation(rows)
         return rows
 
     def loss_of_zero_output(self):
         """Mean loss if the network's output were zero for every sample: that of zero weights."""
-        X, lengths, y, sample_weight, rows = self._samples
+        X, lengths, y, sample_weight, rows, _ = self._samples
         arch = self._model._architecture
         n_steps = X.shape[1] if arch.return_sequences else 1
         one_unit = core.Architecture(
@@ -176,7 +183,7 @@ class LocalEpochs:
             np.broadcast_to(np.zeros(1, y.dtype), (len(rows), n_steps, 1)),
             y[rows],
             one_unit,
-            loss=self._model._loss,
+            loss=self._loss,
             sample_weight=None if sample_weight is None else sample_weight[rows],
             lengths=lengths[rows] if arch.return_sequences and lengths is not None else None,
         )
@@ -203,21 +210,43 @@ def merge_equal_samples(samples):
     The loss of the whole batch stays what it is, while its rounding no longer depends on the order
     of the samples, nor on whether a sample is given twice or with twice the weight.
     """
-    X, lengths, y, weight, rows = samples
+    X, lengths, y, weight, rows, scaling = samples
 
     def content(row):  # a digest: nothing of the size of X is made
         length = X.shape[1] if lengths is None else lengths[row]
         targets = y[row, :length] if y.ndim == 3 else y[row]
-        return blake2b(X[row, :length].tobytes() + targets.tobytes(), digest_size=16).digest()
+        sequence = X[row, :length].astype(np.float64)  # the same, whichever dtype X was given in
+        return blake2b(sequence.tobytes() + targets.tobytes(), digest_size=16).digest()
 
     _, first, group = np.unique(
         [content(row) for row in rows], return_index=True, return_inverse=True
     )
-    merged_weight = np.zeros(len(X), X.dtype)
+    merged_weight = np.zeros(len(X), y.dtype)
     merged_weight[rows[first]] = np.bincount(
         group, weights=None if weight is None else weight[rows]
     )
-    return Samples(X, lengths, y, merged_weight, rows[first])
+    return Samples(X, lengths, y, merged_weight, rows[first], scaling)
+
+
+def at_their_rows(samples):
+    """Samples of many series whose X is a view from every row of these; those in use stay the same.
+
+    The kernels read X by strides and numbers of samples, and y and the rest by the same numbers. Samples
+    of an array stay what they are.
+    """
+    if not isinstance(samples.X, Windows):
+        return samples
+    windows, lengths, y, weight, rows, _ = samples
+    X, starts = every_window(windows), starts_of(windows)
+
+    def spread(values, fill=0):
+        if values is None:
+            return None
+        spread = np.full((len(X), *values.shape[1:]), fill, values.dtype)
+        spread[starts] = values
+        return spread
+
+    return Samples(X, spread(lengths, X.shape[1]), spread(y), spread(weight), starts[rows])
 
 
 class Outcome(Enum):
@@ -232,6 +261,16 @@ class Outcome(Enum):
     INTERRUPTED = "Ctrl-C"
 
 
+class Finished(NamedTuple):
+    """What there is after a finished epoch: one object, of which Ctrl-C leaves the whole or nothing."""
+
+    n_iter: int
+    t: int
+    weights: Weights
+    best: float  # figure of merit
+    best_weights: Weights
+
+
 class TrainingLoop:
     """One call of `fit` or `partial_fit`: runs epochs, and decides when to end and what to keep.
 
@@ -244,7 +283,8 @@ class TrainingLoop:
     score : callable or None
         The validation score of the model's present weights; None where nothing is held out.
     incremental : bool
-        Whether this is a single epoch of `partial_fit`.
+        Whether this is a single epoch of `partial_fit`. Such calls share the list `loss_curve_`, as a
+        copy in each would make a million of them slow.
     """
 
     def __init__(self, model, engine, score, *, incremental):
@@ -252,44 +292,90 @@ class TrainingLoop:
         self._engine = engine
         self._score = score
         self._callbacks = check_callbacks(model.callbacks)
+        self._hyperparameters = model.get_params(deep=False)
         self._n_left = 1 if incremental else model.max_iter
         self._is_open_ended = not incremental and model.n_iter_no_change != np.inf
-        self._outcome = None
+        self._outcome = self._interrupt = None
 
-        model.loss_curve_ = [*model.loss_curve_]
+        self._n_before = model.n_iter_
+        if not incremental:
+            model.loss_curve_ = model.loss_curve_.copy()
         model.validation_scores_ = None if score is None else [*(model.validation_scores_ or [])]
-        model.n_iter_ = len(model.loss_curve_)
+        self._n_scores_before = len(model.validation_scores_ or ())
         model._weights.set_averaging(model.averaging)
         # Schedules and callbacks see the epochs of this fit, or those of all calls to partial_fit.
-        self._first = 0 if incremental else model.n_iter_
-        self._evals_log = {"loss": model.loss_curve_[self._first :]}
+        self._first = 0 if incremental else self._n_before
+        self._evals_log = {"loss": model.loss_curve_ if incremental else []}
         if score is not None:
             self._evals_log["validation_score"] = []
         # The figure of merit is the validation score, or else the negated training loss.
-        self._merits = [-loss for loss in self._evals_log["loss"]]
-        self._best = score() if score is not None and model.loss_curve_ else -np.inf
-        self._best_weights = self._last_weights = model._weights.copy()
+        needs_merits = model.learning_rate != "constant"
+        self._merits = [-loss for loss in self._evals_log["loss"]] if needs_merits else []
+        best = score() if score is not None and model.loss_curve_ else -np.inf
+        weights = model._weights.copy()
+        self._finished = Finished(self._n_before, model.t_, weights, best, weights)
         self._n_stalled = 0
 
-    def run(self):
-        """Train, and leave the model with the weights to keep and the figures of the training."""
-        model = self._model
-        call_all(self._callbacks, "before_training", model)
+    def run(self, adopt):
+        """Train, leave the model with the weights to keep and the figures of the training, tell of it.
+
+        Parameters
+        ----------
+        adopt : callable
+            Takes over what the model has learned; not called if that is nothing, at an end before the
+            first epoch. Ctrl-C is raised after it, but the program's if it comes twice in a moment.
+        """
+        self._until_ctrl_c(self._run_epochs)
+        if self._has_learned:
+            self._despite_ctrl_c(self._settle)
+            self._until_ctrl_c(partial(self._call, "after_training"))
+            self._despite_ctrl_c(adopt)
+        self._report()
+
+    @property
+    def _has_learned(self):
+        has_begun = self._finished.n_iter > self._n_before
+        return has_begun or self._outcome not in (Outcome.STOPPED, Outcome.INTERRUPTED)
+
+    def _until_ctrl_c(self, step):
+        """Do something that may take long, or be left off."""
         try:
-            with Progress(self._n_left, model.verbose) as progress:
-                while self._outcome is None:
-                    self._outcome = self._run_epoch(progress)
-        except KeyboardInterrupt:
-            self._outcome = Outcome.INTERRUPTED
-        self._settle()
-        call_all(self._callbacks, "after_training", model)
-        self._warn()
+            step()
+        except KeyboardInterrupt as interrupt:
+            self._interrupt = interrupt
+            self._outcome = self._outcome or Outcome.INTERRUPTED
+
+    def _despite_ctrl_c(self, step):
+        """Do something quick as a whole; again, if it was interrupted."""
+        try:
+            step()
+        except KeyboardInterrupt as interrupt:
+            self._interrupt = interrupt
+            step()
+
+    def _call(self, event, *args):
+        """Call all callbacks; whether one of them asked for the end."""
+        asked = call_all(self._callbacks, event, self._model, *args)
+        vars(self._model).update(self._hyperparameters)  # not for callbacks to change
+        return asked
+
+    def _run_epochs(self):
+        self._call("before_training")
+        with Progress(self._n_left, self._model.verbose) as progress:
+            while self._outcome is None:
+                self._outcome = self._run_epoch(progress)
+        if (
+            self._outcome is Outcome.CONVERGED
+            and self._score is None
+            and self._model.loss_curve_[-1] > self._engine.loss_of_zero_output() + self._model.tol
+        ):
+            self._outcome = Outcome.USELESS
 
     def _run_epoch(self, progress):
         """Run one epoch; what it ends the training with, or None."""
         model = self._model
         epoch = model.n_iter_ - self._first
-        if call_all(self._callbacks, "before_iteration", model, epoch, self._evals_log):
+        if self._call("before_iteration", epoch, self._evals_log):
             return Outcome.STOPPED
         loss = self._engine.run_epoch(epoch, max(model.max_iter, epoch + 1), self._merits)
         if not np.isfinite(loss):
@@ -297,7 +383,7 @@ class TrainingLoop:
         score = None if self._score is None else self._score()
         self._record(loss, score)
         progress.update(loss, score)
-        if call_all(self._callbacks, "after_iteration", model, epoch, self._evals_log):
+        if self._call("after_iteration", epoch, self._evals_log):
             return Outcome.STOPPED
         if self._n_stalled >= model.n_iter_no_change:
             return Outcome.CONVERGED
@@ -307,10 +393,10 @@ class TrainingLoop:
 
     def _record(self, loss, score):
         """Count a finished epoch, and remember its weights."""
-        model = self._model
-        self._last_weights = model._weights.copy()
+        model, before = self._model, self._finished
         model.loss_curve_.append(loss)
-        self._evals_log["loss"].append(loss)
+        if self._evals_log["loss"] is not model.loss_curve_:
+            self._evals_log["loss"].append(loss)
         if score is not None:
             model.validation_scores_.append(score)
             self._evals_log["validation_score"].append(score)
@@ -320,33 +406,62 @@ class TrainingLoop:
 
         merit = -loss if score is None else score
         self._merits.append(merit)
-        self._n_stalled = 0 if merit >= self._best + model.tol else self._n_stalled + 1
-        if merit > self._best:
-            self._best, self._best_weights = merit, self._last_weights
+        self._n_stalled = 0 if merit >= before.best + model.tol else self._n_stalled + 1
+        weights = model._weights.copy()
+        best = (merit, weights) if merit > before.best else (before.best, before.best_weights)
+        self._finished = Finished(model.n_iter_, model.t_, weights, *best)
 
     def _settle(self):
-        """Choose the weights to keep, and set what the model tells of its training."""
-        model, validated = self._model, self._score is not None
-        if (
-            self._outcome is Outcome.CONVERGED
-            and not validated
-            and model.loss_curve_[-1] > self._engine.loss_of_zero_output() + model.tol
-        ):
-            self._outcome = Outcome.USELESS
+        """Take the weights to keep, and set what the model tells of its training."""
+        model, finished, validated = self._model, self._finished, self._score is not None
         went_astray = self._outcome in (Outcome.DIVERGED, Outcome.USELESS)
-        model._weights = self._best_weights if validated or went_astray else self._last_weights
+        model._weights = finished.best_weights if validated or went_astray else finished.weights
         if self._outcome is Outcome.DIVERGED:
             model._set_optimizer(renew=True)  # its moments are of the steps that led astray
+        # Ctrl-C may have come when half of an epoch's figures were noted.
+        model.n_iter_, model.t_ = finished.n_iter, finished.t
+        del model.loss_curve_[finished.n_iter :]
+        if validated:
+            del model.validation_scores_[self._n_scores_before + finished.n_iter - self._n_before :]
         model.loss_ = model.loss_curve_[-1] if model.loss_curve_ else np.nan
-        model.best_loss_ = None if validated else min(model.loss_curve_, default=np.inf)
-        model.best_validation_score_ = self._best if validated else None
+        model.best_loss_ = None if validated else self._least_loss()
+        model.best_validation_score_ = finished.best if validated else None
 
-    def _warn(self):
-        """Tell the user what the end of the training asks for, if anything."""
+    def _least_loss(self):
+        """The least loss of all epochs; that of those before is known, but after `early_stopping`."""
         model = self._model
+        known = getattr(model, "best_loss_", None)
+        if known is None:
+            return min(model.loss_curve_, default=np.inf)
+        return min([known, *model.loss_curve_[self._n_before :]])
+
+    def _report(self):
+        """Raise Ctrl-C, or tell the user what the end of the training asks for, if anything."""
+        message = self._message()
+        if self._interrupt is not None:
+            if not self._interrupt.args:
+                self._interrupt.args = (message,)
+            raise self._interrupt
+        if message is not None:
+            is_stopped = self._outcome is Outcome.STOPPED
+            category = UserWarning if is_stopped else ConvergenceWarning
+            warnings.warn(message, category, stacklevel=users_level())
+
+    def _message(self):
+        """What the user is to know of the end of the training, or None."""
+        model = self._model
+        if not self._has_learned:
+            ended = "interrupted" if self._interrupt else "stopped by a callback"
+            return (
+                f"Training was {ended} before the end of its first epoch: this "
+                f"{type(model).__name__} is left as it was before the call."
+            )
+        if self._interrupt is not None:
+            return (
+                f"Training was interrupted after {model.n_iter_} epochs. The weights of the "
+                f"{'best' if self._score else 'last'} finished epoch are kept."
+            )
         messages = {
-            Outcome.INTERRUPTED: f"Training was interrupted after {model.n_iter_} epochs. The "
-            f"weights of the {'best' if model.early_stopping else 'last'} finished epoch are kept.",
             Outcome.DIVERGED: f"Training diverged in epoch {model.n_iter_ + 1}: the loss or its "
             f"gradient was not finite. The best weights so far are kept. {model._advice()}",
             Outcome.USELESS: f"Training stopped improving at a loss of {model.loss_:.4g}, worse "
@@ -357,20 +472,4 @@ class TrainingLoop:
             f"tol={model.tol} in {model.n_iter_no_change} epochs. Raise max_iter or tol, or let "
             "early_stopping decide on held-out samples.",
         }
-        if self._outcome in messages:
-            interrupted = self._outcome is Outcome.INTERRUPTED
-            category = UserWarning if interrupted else ConvergenceWarning
-            warnings.warn(messages[self._outcome], category, stacklevel=_users_level())
-
-
-_LIBRARIES = tuple(
-    os.path.dirname(path) + os.sep for path in (__file__, sklearn.__file__, joblib.__file__)
-)
-
-
-def _users_level():
-    """The `stacklevel` of the caller's warning that points at the line of the user's program."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_LIBRARIES):
-        frame, level = frame.f_back, level + 1
-    return level
+        return messages.get(self._outcome)

@@ -2,23 +2,24 @@
 
 import numpy as np
 
-from ._checks import check_shape, contiguous
+from ._checks import as_array, check_shape
 
 
 def check_lengths(lengths, X):
-    """Lengths of the samples of X as int64, None for None."""
+    """Lengths of the samples of X as int64, None for None: a copy, which nobody else can change."""
     if lengths is None:
         return None
-    lengths = np.asarray(lengths)
+    lengths = as_array("lengths", lengths)
     check_shape("lengths", lengths, (len(X),))
     if lengths.dtype.kind not in "iu" and lengths.size:
         raise TypeError(f"lengths must be integers, got dtype {lengths.dtype}.")
+    lengths = lengths.astype(np.int64)
     if lengths.size and not (lengths.min() >= 1 and lengths.max() <= X.shape[1]):
         raise ValueError(
             f"lengths must be from 1 to n_timesteps = {X.shape[1]}, got values from {lengths.min()} "
             f"to {lengths.max()}."
         )
-    return contiguous(lengths, np.int64)
+    return lengths
 
 
 def heeded(lengths, n_timesteps):

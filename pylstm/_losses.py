@@ -40,6 +40,10 @@ class Loss:
     def _settings(self) -> NDArray[np.float64] | None:
         return None
 
+    def _for_scaled_targets(self, scale: NDArray[np.float64]) -> "Loss":
+        """The same loss of targets that were divided by a scale, (n_targets,), but for a factor."""
+        return self
+
 
 @dataclass(frozen=True)
 class SquaredError(Loss):
@@ -94,11 +98,27 @@ class Huber(Loss):
 
     def __post_init__(self) -> None:
         wanted = "a number, positive and finite"
-        require("delta", self.delta, Real, wanted, lambda v: 0 < v < np.inf)
+        delta = require("delta", self.delta, Real, wanted, lambda v: 0 < v < np.inf)
+        object.__setattr__(self, "delta", delta)
 
     @property
     def _settings(self) -> NDArray[np.float64] | None:
         return np.array([self.delta], dtype=np.float64)
+
+    def _for_scaled_targets(self, scale: NDArray[np.float64]) -> Loss:
+        return _HuberByTarget(tuple((self.delta / scale).tolist()))
+
+
+@dataclass(frozen=True)
+class _HuberByTarget(Loss):
+    """With a delta for each target."""
+
+    deltas: tuple[float, ...]
+    _kind = Huber._kind
+
+    @property
+    def _settings(self) -> NDArray[np.float64] | None:
+        return np.array(self.deltas, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -260,7 +280,9 @@ class LogLoss(Loss):
     _restricts_targets = True
 
     def __post_init__(self) -> None:
-        require("n_classes", self.n_classes, Integral, "an integer, at least 2", lambda v: v >= 2)
+        wanted = "an integer, at least 2"
+        n_classes = require("n_classes", self.n_classes, Integral, wanted, lambda v: v >= 2)
+        object.__setattr__(self, "n_classes", n_classes)
 
     def n_outputs(self, n_targets: int) -> int:
         """An output for each class; the class is the only target."""

@@ -1,9 +1,11 @@
 """Optimisers: their settings and their state. The updates are compiled, in `kernels/updates.pxi`."""
 
-from typing import Any
+from numbers import Integral, Real
+from typing import Any, ClassVar
 
 import numpy as np
 
+from ._checks import check_in_place, check_real, float_dtype, require
 from ._options import Solver
 from ._typing import DTypeLike, NDArray
 
@@ -23,18 +25,71 @@ class _Optimizer:
 
     _solver: int  # the kernels' number of the update
     _n_moments: int
+    _rates: ClassVar[tuple[str, ...]] = ()  # settings from 0 to less than 1
+    _sizes: ClassVar[tuple[str, ...]] = ()  # settings that are not negative
+    _flags: ClassVar[tuple[str, ...]] = ()  # settings that are True or False
 
     def __init__(
         self, n_params: int, dtype: DTypeLike, learning_rate: float | NDArray[np.float64]
     ) -> None:
+        wanted = "an integer, not negative"
+        n_params = require("n_params", n_params, Integral, wanted, lambda v: v >= 0)
         self.learning_rate = learning_rate
-        self.moments = np.zeros((self._n_moments, n_params), dtype=dtype)
+        self.moments = np.zeros((self._n_moments, n_params), dtype=float_dtype(dtype))
         self.step_count = np.zeros(1, dtype=np.int64)
 
     @property
     def n_steps(self) -> int:
         """Updates made so far."""
         return int(self.step_count[0])
+
+    def _check(self, params, n_batches):
+        """Refuse settings and state that do not suit the parameters: both may have been set to anything."""
+        for name in self._rates:
+            value = getattr(self, name)
+            if type(value) is not float or not 0 <= value < 1:
+                wanted = "a number, at least 0 and less than 1"
+                require(name, value, Real, wanted, lambda v: 0 <= v < 1)
+        for name in ("learning_rate", *self._sizes):
+            value = getattr(self, name)
+            if type(value) is not float or not 0 <= value < np.inf:
+                self._check_size(name, value, n_batches)
+        for name in self._flags:
+            require(name, getattr(self, name), bool, "True or False")
+        moments, step_count = self.moments, self.step_count
+        check_in_place("The optimiser's moments", moments)
+        wanted = (self._n_moments, *params.shape)
+        if moments.shape != wanted or moments.dtype != params.dtype:
+            raise ValueError(
+                f"The optimiser's moments must have shape {wanted} and dtype {params.dtype} for these "
+                f"params, got shape {moments.shape} and dtype {moments.dtype}."
+            )
+        check_in_place("The optimiser's step_count", step_count)
+        if (
+            step_count.shape != (1,)
+            or step_count.dtype != np.int64
+            or not 0 <= step_count[0] < 2**62
+        ):
+            raise ValueError(
+                "The optimiser's step_count must hold one int64, the number of updates so far, got "
+                f"{step_count!r}."
+            )
+
+    def _check_size(self, name, value, n_batches):
+        """A number that is finite and not negative; of learning rates one for each batch, if many."""
+        if name != "learning_rate" or isinstance(value, Real | str | None):
+            wanted = "a number, finite and not negative"
+            require(name, value, Real, wanted, lambda v: 0 <= v < np.inf)
+            return
+        rates = np.asarray(value)
+        check_real("learning_rate", rates)
+        if rates.shape not in ((), (n_batches,)):
+            raise ValueError(
+                f"learning_rate must be a number, or an array of one for each of {n_batches} batches, got "
+                f"shape {rates.shape}."
+            )
+        if not ((rates >= 0) & (rates < np.inf)).all():
+            raise ValueError("learning_rate must hold numbers that are finite and not negative.")
 
 
 class Adam(_Optimizer):
@@ -63,6 +118,8 @@ class Adam(_Optimizer):
 
     _solver = 0
     _n_moments = 2
+    _rates = ("beta_1", "beta_2")
+    _sizes = ("epsilon",)
 
     def __init__(
         self,
@@ -106,6 +163,7 @@ class AdamW(Adam):
     """
 
     _solver = 1
+    _sizes = ("epsilon", "weight_decay")
 
     def __init__(
         self, n_params: int, dtype: DTypeLike, *, weight_decay: float = 0.01, **settings: Any
@@ -143,6 +201,8 @@ class RMSprop(_Optimizer):
 
     _solver = 2
     _n_moments = 1
+    _rates = ("decay",)
+    _sizes = ("epsilon",)
 
     def __init__(
         self,
@@ -187,6 +247,8 @@ class SGD(_Optimizer):
 
     _solver = 3
     _n_moments = 1
+    _rates = ("momentum",)
+    _flags = ("nesterov",)
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ class Dimensions(NamedTuple):
     directions: int
     return_sequences: bool
     mask_missing: bool
+    highway: int = 0
 
 
 class Objective(NamedTuple):
@@ -56,12 +57,25 @@ class Solver(NamedTuple):
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
+    fixed_highway: bool = False
+
+
+WINDOW_SCALINGS = {"last": 0, "mean": 1, "standard": 2}
+"""The kernels' numbers of what a window may be scaled by."""
+
+
+class Scaling(NamedTuple):
+    """The network reads (X - center) * factor; one row for all samples, or one for each."""
+
+    center: NDArray[np.float64]  # (1 or n_samples, F)
+    factor: NDArray[np.float64]  # (1 or n_samples, F)
 
 
 class Samples(NamedTuple):
-    """What is learned from. Lengths and weights may be None: all steps, weights of one."""
+    """What is learned from. Without scaling, lengths and weights: X as it is, all steps, weights of one."""
 
-    X: np.ndarray  # (n_samples, T, F), by any strides
+    X: np.ndarray  # (n_samples, T, F), float32 or float64, by any strides
+    scaling: Scaling | None
     lengths: NDArray[np.int64] | None  # (n_samples,)
     y: np.ndarray  # (n_samples, S, n_targets), S applications of the head
     weight: np.ndarray | None  # (n_samples,)

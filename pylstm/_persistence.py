@@ -1,12 +1,35 @@
 """Pickles of fitted estimators that carry pylstm's own format version."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
-FORMAT = 1
+from .core import Architecture
+
+FORMAT = 2
 """Format of the state that this version writes; raised by one whenever that state changes."""
 
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+def _with_units(state):
+    """From format 1, before X and y were scaled within the estimators."""
+    if "hidden_size" not in state:  # a scaler
+        return state
+    added = {"standardize": False, "window_scaling": None, "window_features": None}
+    added |= {"forget_bias": 1.0}
+    if "loss" in state:  # a regressor
+        added |= {"quantile": None, "target_features": None, "highway": 0}
+    if "_architecture" in state:
+        from ._units import plain_units
+
+        old = vars(state["_architecture"])
+        names = [field.name for field in fields(Architecture) if field.name in old]
+        arch = Architecture(**{name: old[name] for name in names})
+        added |= {"_architecture": arch, "_standardizes": False, "_was_told_lengths": False}
+        added |= {"_units": plain_units(arch.n_features)}
+    return state | added
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _with_units}
 """For each older format, a function that turns its state into that of the next format."""
 
 _FORMAT_KEY = "_pylstm_format"

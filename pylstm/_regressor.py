@@ -1,21 +1,23 @@
 """The regressor: the losses of numbers, what is predicted under them, and how that is scored."""
 
 from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import xlogy
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils import check_array, column_or_1d
-from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight
 
 from . import core
-from ._base import BaseLSTM, States
+from ._base import BaseLSTM, States, of_one_fit
 from ._documentation import documented
 from ._lengths import is_step
 from ._typing import Array, ArrayLike, RandomState
-from ._validation import pad_targets
+from ._units import fit_highway
+from ._validation import SERIES_DTYPES, check_columns, pad_targets, refuse_dates_and_masks
 from .training import Averaging, Schedule, TrainingCallback
 
 if TYPE_CHECKING:
@@ -39,9 +41,8 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
     hidden state to the prediction. The loss is minimised by stochastic gradient descent, with
     gradients from full backpropagation through time.
 
-    `y` is learned as it is given. For targets far from zero mean and unit variance wrap the
-    estimator in :class:`~sklearn.compose.TransformedTargetRegressor`, and standardise `X`, with
-    :class:`~sklearn.preprocessing.StandardScaler` (2-D) or :class:`~pylstm.SequenceScaler`.
+    Features and targets are standardised within, and predictions are in the units of `y`: no scaler is
+    needed around the estimator. For series with trends and levels see `window_scaling`.
 
     Parameters
     ----------
@@ -52,11 +53,28 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         - "squared_error": half the squared error; the mean;
         - "absolute_error": the median;
         - "huber", or :class:`pylstm.core.Huber` for a `delta` other than 1: the squared error of small
-          errors, the absolute one of large ones;
-        - "quantile": the median; :class:`pylstm.core.Quantile` for one or several other quantiles, say
-          `Quantile((0.1, 0.5, 0.9))`;
+          errors, the absolute one of large ones (in the units of `y`, and of the window's own scale with
+          `window_scaling="mean"` or "standard");
+        - "quantile": the median, or the quantiles that `quantile` says;
         - "poisson": the mean of counts, e to the network's output;
         - "gaussian": mean and standard deviation, by the likelihood of a normal distribution.
+
+    quantile : float or array-like of float, default=None
+        One or several quantiles, each between 0 and 1 and in increasing order, that `loss="quantile"`
+        predicts; None means 0.5.
+
+    target_features : int or array-like of int, default=None
+        With `window_scaling`, the positions of the features that the targets are values of, and by whose
+        statistics they are scaled: one for all targets, or one for each (several horizons of the same
+        targets, as :func:`sliding_windows` orders them, may be named once). None means the scaled
+        features, in their order; where it is not obvious which, it is an error.
+
+    highway : int, default=0
+        Time steps, the last ones of a window, that the linear layer reads too, beside the final hidden
+        state [13]_. What they say is a linear regression (ridge, its strength by generalised
+        cross-validation), solved before the training and then left as it is: the network learns what it
+        leaves, on the scale of its residuals, and with some `alpha` no more of that than there is. Not
+        with `return_sequences` or the loss "poisson".
 
     {parameters}
     Attributes
@@ -87,7 +105,8 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
     {equations}
     and the prediction is h_T V + d, with T the last step (in some losses a function of it). The cell
     is that of [1]_ with the forget gate of [2]_, whose bias starts at 1 [3]_; W and V start
-    Glorot-uniform, U orthogonal.
+    Glorot-uniform, U orthogonal. x and the targets that are compared with it are those after
+    `window_scaling` and `standardize`.
 
     A sample's weight scales its share in the loss of its batch, which is divided by the number of
     samples times the mean weight of all; samples of zero weight are left out. If the training
@@ -114,6 +133,9 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
 
     _parameter_constraints: dict = {  # noqa: RUF012 (scikit-learn's name and form)
         **BaseLSTM._parameter_constraints,
+        "quantile": [Interval(Real, 0, 1, closed="neither"), "array-like", None],
+        "target_features": ["array-like", Interval(Integral, 0, None, closed="left"), None],
+        "highway": [Interval(Integral, 0, None, closed="left")],
         "loss": [StrOptions(set(_LOSSES)), *map(type, _LOSSES.values())],
     }
 
@@ -123,6 +145,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         num_layers: int = 1,
         *,
         loss: str | core.Loss = "squared_error",
+        quantile: float | Sequence[float] | None = None,
         bidirectional: bool = False,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
@@ -130,6 +153,12 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         stateful: bool = False,
         missing: str = "error",
         n_timesteps: int | None = None,
+        standardize: bool = True,
+        window_scaling: str | None = None,
+        window_features: int | Sequence[int] | None = None,
+        target_features: int | Sequence[int] | None = None,
+        highway: int = 0,
+        forget_bias: float | str = 1.0,
         solver: str = "adam",
         alpha: float = 0.0,
         batch_size: int = 32,
@@ -166,6 +195,10 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
             stateful=stateful,
             missing=missing,
             n_timesteps=n_timesteps,
+            standardize=standardize,
+            window_scaling=window_scaling,
+            window_features=window_features,
+            forget_bias=forget_bias,
             solver=solver,
             alpha=alpha,
             batch_size=batch_size,
@@ -193,6 +226,9 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
             dtype=dtype,
         )
         self.loss = loss
+        self.quantile = quantile
+        self.target_features = target_features
+        self.highway = highway
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
@@ -226,6 +262,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         """
         return self._fit(X, y, sample_weight, lengths, incremental=True)
 
+    @of_one_fit
     def predict(
         self,
         X: Any,
@@ -280,10 +317,11 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
             If `X` has another shape than in `fit` or is not finite, a prediction is not finite, or
             there are no standard deviations.
         """
-        output, state = self._network_output(X, lengths, initial_state, return_state=return_state)
+        inputs = self._check_inputs(X, lengths)
+        output, state = self._finite_output(inputs, initial_state, return_state=return_state)
         output = self._in_dtype_of(X, output)
         with np.errstate(over="ignore"):  # of e^z; the check reports it
-            results = [self._to_predictions(output)]
+            results = [self._to_predictions(output, inputs.levels)]
         self._refuse_infinite(results[0])
         if return_std:
             if not isinstance(self._loss, core.Gaussian):
@@ -291,11 +329,12 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
                     "return_std=True needs the standard deviations that loss='gaussian' learns; this "
                     f"{type(self).__name__} was fitted with {self._loss!r}."
                 )
-            results.append(self._of_targets(output, self._loss.std))
+            results.append(self._without_axis(self._deviations(output, inputs.levels)))
         if return_state:
             results.append(state)
         return results[0] if len(results) == 1 else tuple(results)
 
+    @of_one_fit
     def score(
         self,
         X: Any,
@@ -317,13 +356,16 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
             1 for predictions without error, 0 for those as good as a constant. The mean over
             targets, and over quantiles. With `return_sequences` all time steps count alike.
         """
-        check_is_fitted(self)
-        X, lengths = self._check_X(X, lengths)
-        output, _ = self._finite_output(X, lengths)
-        y = self._check_y(y, X, lengths, reset=False)
+        inputs = self._check_inputs(X, lengths)
+        output, _ = self._finite_output(inputs)
+        y = self._check_y(y, inputs.X, inputs.lengths, reset=False)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X)
-        return _point_score(self._loss, *self._by_step(lengths, y, output, sample_weight))
+            refuse_dates_and_masks("sample_weight", sample_weight)
+            sample_weight = _check_sample_weight(sample_weight, inputs.X)
+        predicted = self._point_predictions(output.astype(np.float64), inputs.levels)
+        y = y.astype(np.float64, copy=False)
+        scored = self._by_step(inputs.lengths, y, predicted, sample_weight)
+        return _point_score(self._loss, *scored)
 
     def forecast(self, history: Any, steps: int, **options: Any) -> "Array | Forecast":
         """Forecast a series beyond its end: `pylstm.forecast` of this model.
@@ -349,24 +391,114 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         return forecast(self, history, steps, **options)
 
     def _make_loss(self, y):
+        if self.loss == "quantile" and self.quantile is not None:
+            return core.Quantile(self.quantile)
         return _LOSSES[self.loss] if isinstance(self.loss, str) else self.loss
+
+    def _check_combinations(self):
+        super()._check_combinations()
+        loss = self._make_loss(None)
+        if self.quantile is not None and self.loss != "quantile":
+            raise ValueError(
+                f"quantile={self.quantile!r} is for loss='quantile', but loss is {self.loss!r}: set "
+                "loss='quantile', or quantile=None."
+            )
+        if isinstance(loss, core.Poisson) and self.window_scaling not in (None, "mean"):
+            raise ValueError(
+                f"window_scaling={self.window_scaling!r} would make counts negative, for which the "
+                "Poisson loss is not defined: use 'mean', or None."
+            )
+        if isinstance(loss, core.Poisson) and self.highway:
+            raise ValueError(
+                "A highway predicts the target itself, and the Poisson loss its logarithm: set highway=0."
+            )
+        if self.return_sequences and self.highway:
+            raise ValueError(
+                "The highway leads from the end of a window to its only prediction: set highway=0, or "
+                "return_sequences=False."
+            )
+
+    def _highway_steps(self):
+        return int(self.highway)
+
+    def _features_of_targets(self, n_targets, features):
+        n_features = len(features)
+        if self.target_features is not None:
+            columns = check_columns("target_features", self.target_features, n_features)
+        elif self.window_scaling is None:
+            columns = [0]  # which does not matter
+        else:
+            columns = np.flatnonzero(features).tolist()
+            if len(columns) > 1 and n_targets != len(columns):
+                raise ValueError(
+                    f"window_scaling={self.window_scaling!r} scales each target by the statistics of "
+                    f"the feature that it is a value of, and {n_targets} targets cannot be the "
+                    f"{len(columns)} scaled features in order. Name the feature of each in "
+                    "target_features, or that of all; or the features to scale in window_features."
+                )
+        if n_targets % len(columns):
+            raise ValueError(
+                f"target_features={self.target_features!r} names {len(columns)} features for "
+                f"{n_targets} targets: name one for all, or one for each (several horizons of the same "
+                "targets may be named once)."
+            )
+        return np.resize(columns, n_targets)
+
+    def _learn_units(self, samples):
+        super()._learn_units(samples)
+        if self.highway:
+            self._fit_highway(samples)
+
+    def _fit_highway(self, samples):
+        """Start from a linear regression; what it leaves is what the network learns, in units of its own."""
+        n_steps, arch = int(self.highway), self._architecture
+        if self.n_timesteps_ is not None and n_steps > self.n_timesteps_:
+            raise ValueError(
+                f"highway={n_steps} reads more steps than the {self.n_timesteps_} of the windows."
+            )
+        n_threads = core.effective_n_threads(self.n_jobs)
+        y = self._to_network(samples).y
+        highway = fit_highway(samples, y, self._units, n_steps, arch.mask_missing, n_threads)
+        spread = np.ones(self._n_targets)
+        if self._standardizes:
+            # Not less than a thousandth: of a series without any noise nothing would be left to scale.
+            spread = np.maximum(highway.residuals.std(axis=0), 1e-3).astype(np.float32)
+            targets = self._units.targets
+            self._units = self._units._replace(
+                targets=targets._replace(scale=targets.scale * spread)
+            )
+        # Of several outputs for a target, quantiles all start from it; of mean and deviation the mean.
+        per_target = arch.n_outputs // self._n_targets
+        is_mean = np.ones(arch.n_outputs, dtype=bool)
+        intercept = np.repeat(highway.intercept / spread, per_target)
+        if isinstance(self._loss, core.Gaussian):
+            is_mean[1::2] = False
+            intercept[1::2] = np.log(np.expm1(1.0))  # a deviation of 1
+        elif isinstance(self._loss, core.Quantile):
+            levels = np.atleast_1d(self._loss.quantiles)
+            quantiles = np.quantile(highway.residuals / spread, levels, axis=0)
+            intercept += quantiles.T.ravel()
+        coef = np.repeat(highway.coef / spread[:, np.newaxis], per_target, axis=0)
+        arrays = core.unpack_parameters(self._parameters, arch)
+        n_states = arch.num_directions * arch.hidden_size
+        arrays["V"][n_states:] = np.where(is_mean, coef.T, 0)
+        arrays["d"][:] = intercept
 
     def _check_y(self, y, sequences, lengths, *, reset):
         return_sequences = self.return_sequences if reset else self._architecture.return_sequences
-        dtype = self.dtype if reset else self._parameters.dtype
         if return_sequences:
             y = pad_targets(y, sequences, lengths)
-        with np.errstate(over="ignore"):  # the check for infinity reports it
-            y = check_array(
-                y,
-                ensure_2d=False,
-                allow_nd=return_sequences,
-                dtype=dtype,
-                order="C",
-                input_name="y",
-                estimator=self,
-                ensure_all_finite=lengths is None or not return_sequences,
-            )
+        y = refuse_dates_and_masks("y", y)
+        y = check_array(
+            y,
+            ensure_2d=False,
+            allow_nd=return_sequences,
+            dtype=SERIES_DTYPES,
+            order="C",
+            input_name="y",
+            estimator=self,
+            ensure_all_finite=lengths is None or not return_sequences,
+        )
         if not return_sequences:
             if y.ndim == 2 and y.shape[1] == 1:
                 y = column_or_1d(y, warn=True)
@@ -386,28 +518,44 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
             y = np.where(steps[..., np.newaxis], y, 0)
         return np.ascontiguousarray(y)
 
-    def _to_predictions(self, output):
-        return self._of_targets(output, self._loss.prediction)
+    def _point_predictions(self, output, levels):
+        """Predictions of shape (n, [n_timesteps,] n_targets[, n_quantiles]), in the units of y."""
+        steps = self._architecture.return_sequences
+        predictions = self._units.to_users(self._loss.prediction(output), levels, steps)
+        return predictions.astype(output.dtype, copy=False)
 
-    def _of_targets(self, output, function):
-        """function(output), without the axis of targets if `y` in `fit` had none."""
-        axis = output.ndim - 1
-        result = function(output)
+    def _deviations(self, output, levels):
+        """Standard deviations, likewise."""
+        steps = self._architecture.return_sequences
+        deviations = self._units.deviations_to_users(self._loss.std(output), levels, steps)
+        return deviations.astype(output.dtype, copy=False)
+
+    def _to_predictions(self, output, levels=None):
+        return self._without_axis(self._point_predictions(output, levels))
+
+    def _without_axis(self, predictions):
+        """The same without the axis of targets, if `y` in `fit` had none."""
         has_axis = self._n_targets > 1
         if self._architecture.return_sequences:
             has_axis = self._has_target_axis
-        return result if has_axis else result.take(0, axis=axis)
+        axis = 2 if self._architecture.return_sequences else 1
+        return predictions if has_axis else predictions.take(0, axis=axis)
 
-    def _validation_score(self, y, output, sample_weight):
+    def _to_be_scored(self, output, levels):
+        output = output.astype(np.float64)
+        predictions = self._point_predictions(output, levels)
         if isinstance(self._loss, core.Gaussian):
-            sigma = self._loss.std(output).astype(np.float64)
-            standardised = (y - self._loss.prediction(output)) / sigma
-            log_likelihood = -0.5 * standardised**2 - np.log(sigma)
+            return np.stack([predictions, self._deviations(output, levels)], axis=-1)
+        return predictions
+
+    def _validation_score(self, y, predicted, sample_weight):
+        if isinstance(self._loss, core.Gaussian):
+            mean, sigma = predicted[..., 0], predicted[..., 1]
+            log_likelihood = -0.5 * ((y - mean) / sigma) ** 2 - np.log(sigma)
             return np.average(log_likelihood.mean(axis=1), weights=sample_weight)
         if isinstance(self._loss, core.Poisson):
-            mean = self._loss.prediction(output.astype(np.float64))
-            return _d2_poisson(y.astype(np.float64), mean, sample_weight)
-        return _point_score(self._loss, y, output, sample_weight)
+            return _d2_poisson(y.astype(np.float64), predicted, sample_weight)
+        return _point_score(self._loss, y, predicted, sample_weight)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -429,11 +577,10 @@ def _d2_poisson(y, mean, sample_weight):
     return np.mean(np.where(varies, 1 - deviance(mean) / np.maximum(of_constant, tiny), 0))
 
 
-def _point_score(loss, y, output, sample_weight):
-    """R^2, or the mean D^2 of the pinball loss, of outputs (n, n_outputs) for y (n, n_targets)."""
+def _point_score(loss, y, prediction, sample_weight):
+    """R^2, or the mean D^2 of the pinball loss, of predictions (n, n_targets[, n_quantiles])."""
     from sklearn.metrics import d2_pinball_score, r2_score
 
-    prediction = loss.prediction(output)
     if not isinstance(loss, core.Quantile):
         return r2_score(y, prediction, sample_weight=sample_weight)
     by_quantile = prediction.reshape(*y.shape, -1)  # a single quantile has no axis

@@ -18,6 +18,7 @@ from ._validation import (
     check_sequence_lengths,
     check_sequences,
     is_list_of_sequences,
+    refuse_dates_and_masks,
     refuse_lengths_of_list,
     validate_sequences,
 )
@@ -294,6 +295,7 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             ensure_all_finite="allow-nan" if lengths is None else False,
         )
         if sample_weight is not None:
+            refuse_dates_and_masks("sample_weight", sample_weight)
             by_sample = _check_sample_weight(sample_weight, X, dtype=sequences[0].dtype)
             if not by_sample.any():
                 raise ValueError("sample_weight is zero for all samples; one at least must count.")
@@ -461,6 +463,8 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         if is_list_of_sequences(X):
             refuse_lengths_of_list(lengths)
+            for x in X:
+                refuse_dates_and_masks("X", x)
             given = X
             X = [check_array(x, input_name="X", estimator=self, **check_params) for x in X]
             # For its check of the number of steps: that of the longest, as if padded to an array.

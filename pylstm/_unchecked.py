@@ -4,7 +4,8 @@
 and call these directly. The kernels read and write without looking, so that all of this must hold:
 
 - `params` is contiguous and aligned, float32 or float64, and as long as the architecture says; the other
-  arrays of numbers have its dtype. X may have any strides but is aligned; all others are C-contiguous.
+  arrays of numbers have its dtype, but X has either, and `scaling` (a `Scaling`, or None) float64. X may
+  have any strides but is aligned; all others are C-contiguous.
 - `lengths` is None or int64, from 1 to n_timesteps; indices are int64 and within X.
 - y has the architecture's outputs in the form of the loss, and only values that the loss is defined for.
 - For a loss there is at least one sample, and a positive sum of the sample weights.
@@ -14,63 +15,95 @@ import numpy as np
 
 from ._dispatch import kernels
 from ._lengths import heeded, longest_first
-from ._options import Average, Clipping, Dropout, Objective, OptimizerState, Samples, Visits
+from ._options import (
+    WINDOW_SCALINGS,
+    Average,
+    Clipping,
+    Dropout,
+    Objective,
+    OptimizerState,
+    Samples,
+    Visits,
+)
 
 
-def forward(params, X, arch, lengths, h0, c0, n_threads, *, hidden=None, h_n=None, c_n=None):
+def window_statistics(X, kind, *, lengths, n_threads):
+    """Center and scale of each window and feature, (n_samples, n_features)."""
+    center, scale = np.empty((2, len(X), X.shape[2]))
+    if len(X) > 0:
+        kernels.window_statistics(X, lengths, WINDOW_SCALINGS[kind], center, scale, n_threads)
+    return center, scale
+
+
+def forward(
+    params, X, arch, lengths, h0, c0, scaling, n_threads, *, hidden=None, h_n=None, c_n=None
+):
     """The network's output; `hidden`, `h_n` and `c_n` are filled unless they are None."""
     lengths = heeded(lengths, X.shape[1])
     output = np.empty(arch._output_shape(X), params.dtype)
     if len(X) > 0:
         order = None if lengths is None else longest_first(lengths)
         kernels.forward(
-            params, X, arch._dimensions, order, lengths, (h0, c0),
+            params, X, scaling, arch._dimensions, order, lengths, (h0, c0),
             output, hidden, (h_n, c_n), None, n_threads,
         )  # fmt: skip
     return output if arch.return_sequences else output[:, 0]
 
 
-def predict(params, X, arch, lengths, h0, c0, n_threads, *, return_states=False):
+def predict(params, X, arch, lengths, h0, c0, scaling, n_threads, *, return_states=False):
     """The output alone, or with the final states."""
     if not return_states:
-        return forward(params, X, arch, lengths, h0, c0, n_threads)
+        return forward(params, X, arch, lengths, h0, c0, scaling, n_threads)
     h_n, c_n = (np.empty(arch._states_shape(len(X)), params.dtype) for _ in range(2))
-    output = forward(params, X, arch, lengths, h0, c0, n_threads, h_n=h_n, c_n=c_n)
+    output = forward(params, X, arch, lengths, h0, c0, scaling, n_threads, h_n=h_n, c_n=c_n)
     return output, h_n, c_n
 
 
-def gate_activations(params, X, arch, lengths, h0, c0, n_threads):
+def gate_activations(params, X, arch, lengths, h0, c0, scaling, n_threads):
     """Gates, cell and hidden states, (6, n_cells, n_samples, n_timesteps, hidden_size)."""
     n_cells, n, H = arch._states_shape(len(X))
     traces = np.zeros((6, n_cells, n, X.shape[1], H), params.dtype)
     if n > 0:
         output = np.empty(arch._output_shape(X), params.dtype)
         kernels.forward(
-            params, X, arch._dimensions, None, heeded(lengths, X.shape[1]), (h0, c0),
+            params, X, scaling, arch._dimensions, None, heeded(lengths, X.shape[1]), (h0, c0),
             output, None, (None, None), traces, n_threads,
         )  # fmt: skip
     return traces
 
 
 def backward(
-    params, X, arch, lengths, h0, c0, n_threads, *, d_output, d_hidden, d_h_n, d_c_n, result
+    params,
+    X,
+    arch,
+    lengths,
+    h0,
+    c0,
+    scaling,
+    n_threads,
+    *,
+    d_output,
+    d_hidden,
+    d_h_n,
+    d_c_n,
+    result,
 ):
     """Fill the four arrays of `result`, d_params (zeros before), d_X, d_h0 and d_c0."""
     if len(X) > 0:
         kernels.backward(
-            params, X, arch._dimensions, heeded(lengths, X.shape[1]), (h0, c0),
+            params, X, scaling, arch._dimensions, heeded(lengths, X.shape[1]), (h0, c0),
             d_output.reshape(arch._output_shape(X)), d_hidden, (d_h_n, d_c_n),
             result.d_params, result.d_X, (result.d_h0, result.d_c0), n_threads,
         )  # fmt: skip
 
 
 def loss_and_gradient(
-    params, X, y, arch, *, loss, sample_weight, lengths, alpha, dropout, recurrent_dropout, seed,
-    n_threads,
+    params, X, y, arch, *, loss, sample_weight, lengths, scaling, alpha, dropout, recurrent_dropout,
+    seed, n_threads,
 ):  # fmt: skip
     """The loss of a batch and its gradient."""
     gradient = np.empty_like(params)
-    samples = Samples(X, heeded(lengths, X.shape[1]), _by_step(y, arch), sample_weight)
+    samples = Samples(X, scaling, heeded(lengths, X.shape[1]), _by_step(y, arch), sample_weight)
     value = kernels.loss_and_gradient(
         params,
         arch._dimensions,
@@ -84,8 +117,9 @@ def loss_and_gradient(
 
 
 def train(
-    params, X, y, arch, optimizer, *, order, batch_size, loss, sample_weight, lengths, alpha,
-    max_grad_norm, max_grad_value, dropout, recurrent_dropout, seed, stateful, average, n_threads,
+    params, X, y, arch, optimizer, *, order, batch_size, loss, sample_weight, lengths, scaling,
+    alpha, fixed_highway, max_grad_norm, max_grad_value, dropout, recurrent_dropout, seed, stateful,
+    average, n_threads,
 ):  # fmt: skip
     """Train for one pass over the samples, in place."""
     lengths = heeded(lengths, X.shape[1])
@@ -102,12 +136,12 @@ def train(
     return kernels.train(
         params,
         arch._dimensions,
-        Samples(X, lengths, _by_step(y, arch), sample_weight),
+        Samples(X, scaling, lengths, _by_step(y, arch), sample_weight),
         Visits(order, numbers, batch_size, states),
         Objective(loss._kind, loss._settings, alpha),
         _dropout(dropout, recurrent_dropout, seed),
         Clipping(max_grad_norm or 0.0, max_grad_value or 0.0),
-        optimizer._settings(),
+        optimizer._settings()._replace(fixed_highway=fixed_highway),
         rates,
         OptimizerState(optimizer.moments, optimizer.step_count),
         None if average is None else Average(*average),

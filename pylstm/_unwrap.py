@@ -43,7 +43,7 @@ def unwrap(model, attribute, *, wrappers=WRAPPERS):
     """
     transformers, target_transformers = [], []
     inner = model
-    while not hasattr(inner, attribute):
+    while not hasattr(inner, attribute) or isinstance(inner, type):
         check_is_fitted(inner)
         if isinstance(inner, Pipeline):
             if len(inner) > 1:

@@ -3,10 +3,12 @@
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import check_array, gen_batches
+from numpy.lib.stride_tricks import as_strided
+from sklearn.utils import assert_all_finite, check_array, gen_batches
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _check_n_features, validate_data
 
+from ._lazy_windows import Windows, converted, rows_read
 from ._lengths import check_lengths, is_step
 
 POSITIVE_INTEGER = Interval(Integral, 1, None, closed="left")
@@ -40,6 +42,77 @@ def _is_table(sample):
     )
 
 
+def refuse_dates_and_masks(name, values):
+    """Refuse what NumPy turns into numbers without a word: dates, durations, and what a mask hides.
+
+    Parameters
+    ----------
+    name : str
+        What errors call them.
+
+    values : array-like
+        Anything; what is neither passes.
+
+    Returns
+    -------
+    values : array-like
+        The same; an array if they were a list.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are dates or durations among the values; if some are masked.
+    """
+    if values is None or _is_plain(values):
+        return values
+    refuse_masks(name, values)
+    is_pandas = hasattr(values, "iloc")  # whose types of its own are for scikit-learn to convert
+    if isinstance(values, list | tuple) or (hasattr(values, "__array__") and not is_pandas):
+        values = np.asanyarray(values)
+    dtypes = values.dtypes if hasattr(values, "columns") else [getattr(values, "dtype", None)]
+    kinds = {getattr(dtype, "kind", "") for dtype in dtypes}
+    if kinds & set("mM") or (isinstance(values, np.ndarray) and _has_dates_as_objects(values)):
+        raise TypeError(
+            f"{name} holds dates or durations (datetime64 or timedelta64), which would be taken for "
+            "numbers of nanoseconds or the like. Turn them into numbers that mean something: the "
+            "month, the days since the first one."
+        )
+    return values
+
+
+def _is_plain(array):
+    """Whether it is an array of numbers, as most are: so much is quickly seen."""
+    return type(array) is np.ndarray and array.dtype.kind in "fiub"
+
+
+def _has_dates_as_objects(array):
+    return array.dtype == object and any(
+        isinstance(value, np.datetime64 | np.timedelta64) for value in array.flat
+    )
+
+
+def refuse_masks(name, values):
+    """Refuse masked values, of an array or of arrays in a list: they would be used as they are."""
+    arrays = values if isinstance(values, list | tuple) else [values]
+    if any(isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array) for array in arrays):
+        how = "or leave them out"
+        if name == "X":
+            how = "with X.filled(np.nan), and set missing='mask', if they are missing"
+        raise ValueError(
+            f"{name} has masked values, which would be used as if they were not: fill them in, {how}."
+        )
+
+
+def check_same_columns(samples):
+    """Refuse tables in one list whose columns have other names, or another order, than the others'."""
+    names = list(dict.fromkeys(tuple(getattr(sample, "columns", ())) for sample in samples))
+    if len(names) > 1:
+        raise ValueError(
+            "The feature names should match in all tables of the list X, in the same order: got "
+            f"{list(names[0])} and {list(names[1])}."
+        )
+
+
 def refuse_lengths_of_list(lengths):
     """A list of sequences leaves nothing to say of their lengths."""
     if lengths is not None:
@@ -69,13 +142,17 @@ def pad_sequences(X, lengths=None):
 
     Raises
     ------
-    ValueError
-        If there are lengths in both, or the samples differ in their number of features.
+    TypeError, ValueError
+        If there are lengths in both, if the samples differ in their features or these features'
+        names, or if they hold dates or masked values.
     """
     if not is_list_of_sequences(X):
         return X, lengths
     refuse_lengths_of_list(lengths)
-    X = [np.asarray(sample) for sample in X]
+    X = list(X)
+    if not all(map(_is_plain, X)):
+        check_same_columns(X)
+        X = [np.asarray(refuse_dates_and_masks("X", sample)) for sample in X]
     n_features = {sample.shape[1] for sample in X}
     if len(n_features) > 1:
         raise ValueError(
@@ -118,6 +195,7 @@ def pad_targets(y, sequences, lengths=None):
     is_array_of_arrays = isinstance(y, np.ndarray) and y.dtype.kind == "O" and y.ndim == 1
     if not isinstance(y, (list, tuple)) and not is_array_of_arrays:
         return y
+    refuse_masks("y", list(y))
     y = [np.asarray(targets) for targets in y]
     n_timesteps = sequences.shape[1]
     is_padded = {targets.shape[:1] for targets in y} == {(n_timesteps,)}
@@ -173,9 +251,125 @@ def check_sequence_lengths(lengths, sequences, *, allow_nan=False):
     return lengths
 
 
+def lengths_before_padding(sequences):
+    """Lengths of sequences that end in time steps of NaNs alone: these are padding.
+
+    Parameters
+    ----------
+    sequences : ndarray of shape (n_samples, n_timesteps, n_features)
+        The sequences.
+
+    Returns
+    -------
+    lengths : ndarray of int64 of shape (n_samples,) or None
+        None if no sequence ends so.
+
+    Raises
+    ------
+    ValueError
+        If a sequence has no other time steps.
+    """
+    padded = np.flatnonzero(np.isnan(sequences[:, -1]).all(axis=1))
+    if len(padded) == 0:
+        return None
+    n_timesteps = sequences.shape[1]
+    lengths = np.full(len(sequences), n_timesteps)
+    for chunk in gen_batches(len(padded), max(1, _CHUNK_SIZE // sequences[0].size)):
+        rows = padded[chunk]
+        is_padding = np.isnan(sequences[rows]).all(axis=2)
+        lengths[rows] = n_timesteps - is_padding[:, ::-1].argmin(axis=1)
+        if is_padding.all(axis=1).any():
+            row = rows[is_padding.all(axis=1)][0]
+            raise ValueError(
+                f"Input X contains NaN in all time steps of sample {row}: time steps of NaNs at the end "
+                "of a sequence are padding, and at least one must come before them."
+            )
+    return lengths
+
+
+def check_range(sequences, lengths, dtype, *, allow_nan, estimator):
+    """Refuse values that are not finite, or would not be in the network's dtype.
+
+    Parameters
+    ----------
+    sequences : ndarray of shape (n_samples, n_timesteps, n_features)
+        The sequences; known to be finite if there are lengths.
+
+    lengths : ndarray of int64 of shape (n_samples,) or None
+        Their time steps.
+
+    dtype : dtype
+        The network's.
+
+    allow_nan : bool
+        Whether NaN may be among the values.
+
+    estimator : estimator instance
+        The estimator that error messages name.
+    """
+    if isinstance(sequences, Windows):
+        sequences = rows_read(sequences)[:, np.newaxis]
+    if lengths is None:
+        assert_all_finite(
+            sequences,
+            allow_nan=allow_nan,
+            estimator_name=type(estimator).__name__,
+            input_name="X",
+        )
+    dtype = np.dtype(dtype)
+    if sequences.dtype.itemsize <= dtype.itemsize:
+        return
+    limit = np.finfo(dtype).max
+    for chunk in gen_batches(len(sequences), max(1, _CHUNK_SIZE // sequences[0].size)):
+        values = sequences[chunk]
+        if lengths is not None:
+            values = values[is_step(lengths[chunk], sequences.shape[1])]
+        # fmin and fmax leave NaN out
+        if np.fmin.reduce(values, axis=None) < -limit or np.fmax.reduce(values, axis=None) > limit:
+            raise ValueError(f"Input X contains a value too large for {dtype!r}.")
+
+
+def check_columns(name, columns, n_features):
+    """Positions of features, one or several, as a list of ints from 0 on.
+
+    Parameters
+    ----------
+    name : str
+        What errors call them.
+
+    columns : int or array-like of int
+        The positions; negative ones count from the last.
+
+    n_features : int
+        How many there are.
+
+    Returns
+    -------
+    columns : list of int
+
+    Raises
+    ------
+    ValueError
+        If they are no such positions.
+    """
+    array = np.atleast_1d(np.asarray(columns))
+    if (
+        array.ndim != 1
+        or array.dtype.kind not in "iu"
+        or array.size == 0
+        or array.min() < -n_features
+        or array.max() >= n_features
+    ):
+        raise ValueError(
+            f"{name} must be positions of features, integers from 0 to {n_features - 1}, got "
+            f"{columns!r}."
+        )
+    return (array.astype(np.int64) % n_features).tolist()
+
+
 def aligned(X):
     """X, or a copy of it whose numbers lie where the processor wants them."""
-    return X if X.flags.aligned else X.copy()
+    return X if isinstance(X, Windows) or X.flags.aligned else X.copy()
 
 
 def as_sequences(X, n_timesteps=None):
@@ -241,7 +435,12 @@ def check_sequences(X, *, estimator, **check_params):
     X : ndarray
         The checked and converted input, of the same shape.
     """
-    X = check_array(X, estimator=estimator, input_name="X", allow_nd=True, **check_params)
+    X = refuse_dates_and_masks("X", X)
+    rows = _rows_under(X) if check_params.keys() <= {"dtype", "ensure_all_finite"} else None
+    check_params |= {"estimator": estimator, "input_name": "X"}
+    if rows is not None:
+        return _windows_over(check_array(rows, **check_params), X)
+    X = check_array(X, allow_nd=True, **check_params)
     if X.ndim > 3:
         raise ValueError(
             f"Found an X of {X.ndim} dimensions; expected (n_samples, n_timesteps, n_features), or "
@@ -255,7 +454,25 @@ def check_sequences(X, *, estimator, **check_params):
     return X
 
 
-def validate_sequences(estimator, X, *, reset, **check_params):
+def _rows_under(X):
+    """The rows that overlapping windows share, a view; None if X is something else."""
+    if not isinstance(X, np.ndarray) or X.ndim != 3 or min(X.shape) == 0 or X.strides[1] <= 0:
+        return None
+    n_samples, n_timesteps, n_features = X.shape
+    step, remainder = divmod(X.strides[0], X.strides[1])
+    if remainder or not 0 < step < n_timesteps:
+        return None
+    shape = (n_samples - 1) * step + n_timesteps, n_features
+    return as_strided(X, shape, X.strides[1:], writeable=False)
+
+
+def _windows_over(rows, X):
+    """The windows of converted rows that X is of those rows as they were."""
+    step = X.strides[0] // X.strides[1]
+    return as_strided(rows, X.shape, (step * rows.strides[0], *rows.strides), writeable=False)
+
+
+def validate_sequences(estimator, X, *, reset, with_names=None, **check_params):
     """`check_sequences`, and scikit-learn's checks of feature names and number of features.
 
     `n_features_in_` counts the last axis: the columns of a 2-D `X`, as in every scikit-learn
@@ -272,6 +489,9 @@ def validate_sequences(estimator, X, *, reset, **check_params):
     reset : bool
         Whether to set these attributes, as the first call to `fit` does, or to compare with them.
 
+    with_names : array-like of shape (n_timesteps, n_features), default=None
+        One of the sequences, perhaps with names of its features, as X itself had none.
+
     **check_params : dict
         Passed on to `sklearn.utils.check_array`.
 
@@ -280,11 +500,97 @@ def validate_sequences(estimator, X, *, reset, **check_params):
     X : ndarray
         The checked and converted input, of the same shape.
     """
+    if isinstance(X, Windows):
+        checked = check_windows(X, estimator=estimator, **check_params)
+        _check_names(estimator, X.feature_names, reset=reset)
+        _check_n_features(estimator, checked[:1, 0], reset=reset)
+        return checked
     checked = check_sequences(X, estimator=estimator, **check_params)
+    if checked.ndim == 3 and not reset and hasattr(estimator, "feature_names_in_"):
+        # No array of three dimensions has names that could be missed.
+        _check_n_features(estimator, checked[:1, 0], reset=reset)
+        return checked
     # scikit-learn counts the second axis; the first step of each sequence has the features there.
-    features = X if checked.ndim == 2 else checked[:, 0]
+    features = X if checked.ndim == 2 else checked[:, 0] if with_names is None else with_names
     validate_data(estimator, features, reset=reset, skip_check_array=True)
     return checked
+
+
+def check_windows(X, *, estimator, dtype, ensure_all_finite=True, **check_params):
+    """`check_sequences` for windows of series, row by row: windows overlap.
+
+    Parameters
+    ----------
+    X : Windows
+        The input to check.
+
+    estimator, dtype, ensure_all_finite
+        As for `check_array`.
+
+    **check_params : dict
+        What else `check_array` is to do, for which it needs an array.
+
+    Returns
+    -------
+    X : Windows or ndarray
+        The checked and converted input: an array if `check_params` ask for one, or if that is smaller.
+    """
+    if check_params:
+        check_params |= {"dtype": dtype, "ensure_all_finite": ensure_all_finite}
+        return check_sequences(np.asarray(X), estimator=estimator, **check_params)
+    dtypes = (dtype,) if isinstance(dtype, str | np.dtype) else dtype
+    checked = converted(X, X.dtype if X.dtype in dtypes else dtypes[0])
+    params = {"dtype": dtype, "ensure_all_finite": ensure_all_finite, "estimator": estimator}
+    if isinstance(checked, np.ndarray):
+        return check_sequences(checked, **params)
+    check_array(
+        rows_read(checked) if ensure_all_finite else checked[:1, 0], input_name="X", **params
+    )
+    return checked
+
+
+def _check_names(estimator, names, *, reset):
+    """Set the names of an estimator's features, or compare those of a later X with them."""
+    if reset:
+        vars(estimator).pop("feature_names_in_", None)
+        if names is not None:
+            estimator.feature_names_in_ = names
+    else:
+        check_same_names(names, getattr(estimator, "feature_names_in_", None))
+
+
+def check_same_names(names, fitted):
+    """Refuse features of other names, or in another order, than in fit; either may be None.
+
+    Parameters
+    ----------
+    names, fitted : sequence of str or None
+        The names at hand, among them None for features that have none, and those in fit.
+
+    Raises
+    ------
+    ValueError
+        If they are not the same. It tells which are new, which missing.
+    """
+    if names is None or fitted is None:
+        return
+    if len(names) == len(fitted):
+        names = [f if name is None else name for name, f in zip(names, fitted, strict=True)]
+    names = [name for name in names if name is not None]
+    if names == list(fitted):
+        return
+    unseen = [name for name in names if name not in set(fitted)]
+    missing = [name for name in fitted if name not in set(names)]
+    message = "The feature names should match those that were passed during fit."
+    if unseen:
+        message += f" Unseen at fit time: {unseen}."
+    if missing:
+        message += f" Seen at fit time, yet now missing: {missing}."
+    if any("(t+" in name for name in missing):
+        message += " Those of the form name(t+n) are known n steps ahead: pass them as known."
+    if not unseen and not missing:
+        message += f" They must be in the order {list(fitted)}, got {names}."
+    raise ValueError(message)
 
 
 def check_horizon(horizon: object) -> int | list[int]:

@@ -17,7 +17,8 @@ name       shape               meaning
 
 (followed by ``W{l}_reverse``, ``U{l}_reverse``, ``b{l}_reverse`` if the network is bidirectional)
 and then the final linear layer, ``V`` (D * H, K) and ``d`` (K,), with H = hidden_size, K =
-n_outputs and D the number of directions. The 4H columns belong to the input gate, the forget gate,
+n_outputs and D the number of directions. (A `highway` adds rows to ``V``: for each of the last time
+steps, in their order, one for each input.) The 4H columns belong to the input gate, the forget gate,
 the candidate and the output gate, in this order. The equations stand in `pylstm/_core.pyx`, the
 sources beside them.
 
@@ -26,10 +27,13 @@ on; what lies behind them in `X` is padding, which is never looked at.
 
 Arrays of dtype float32 or float64 are used as they are, other dtypes are converted; the parameters'
 dtype decides in which precision a call is computed. `X` may have any strides (a sliding-window
-view, for example): it is read where it lies. Results do not depend on the number of threads, bit
+view, for example) and either dtype: it is read where it lies, and scaled on the way if `scaling`
+says so. Results do not depend on the number of threads, bit
 for bit, and a sample's output does not depend on the batch it is in.
 """
 
+import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,6 +45,8 @@ import numpy as np
 from . import _unchecked
 from ._checks import (
     FLOATS,
+    as_array,
+    check_disjoint,
     check_in_place,
     check_real,
     check_shape,
@@ -63,8 +69,8 @@ from ._losses import (
     SquaredError,
 )
 from ._optimizers import SGD, Adam, AdamW, RMSprop, _Optimizer
-from ._options import Dimensions
-from ._typing import Array, ArrayLike, DTypeLike, Floats, RandomState
+from ._options import WINDOW_SCALINGS, Dimensions, Scaling
+from ._typing import Array, ArrayLike, DTypeLike, Floats, NDArray, RandomState
 
 __all__ = [
     "SGD",
@@ -95,6 +101,7 @@ __all__ = [
     "predict",
     "train",
     "unpack_parameters",
+    "window_statistics",
 ]
 
 
@@ -122,13 +129,18 @@ class Architecture:
         Whether `X` may be NaN where a value is missing. The network then reads the value observed
         last (0 before the first), and, as n_features further inputs, which values are missing
         (Lipton et al. 2016; Che et al. 2018).
+    highway : int, default=0
+        Time steps, the last ones of each sequence, whose inputs the linear layer reads too, beside the
+        final hidden states: an autoregression in parallel to the network (Lai et al. 2018). Needs
+        `return_sequences=False`.
 
     Raises
     ------
     TypeError
         If a dimension is no integer, or an option no bool.
     ValueError
-        If a dimension is less than 1.
+        If a dimension is less than 1, there are more than 10,000 layers, or more parameters than an
+        array can hold; if a highway is to lead to every time step.
 
     Examples
     --------
@@ -144,13 +156,32 @@ class Architecture:
     bidirectional: bool = False
     return_sequences: bool = False
     mask_missing: bool = False
+    highway: int = 0
 
     def __post_init__(self) -> None:
+        wanted = "an integer of at least 1"
         for name in ("n_features", "hidden_size", "num_layers", "n_outputs"):
-            value = getattr(self, name)
-            require(name, value, Integral, "an integer of at least 1", lambda v: v >= 1)
+            value = require(name, getattr(self, name), Integral, wanted, lambda v: v >= 1)
+            object.__setattr__(self, name, value)  # sizes computed of NumPy's integers would wrap
         for name in ("bidirectional", "return_sequences", "mask_missing"):
-            require(name, getattr(self, name), bool, "True or False")
+            object.__setattr__(
+                self, name, require(name, getattr(self, name), bool, "True or False")
+            )
+        highway = require(
+            "highway", self.highway, Integral, "an integer, not negative", lambda v: v >= 0
+        )
+        object.__setattr__(self, "highway", highway)
+        if self.highway and self.return_sequences:
+            raise ValueError(
+                "highway leads from the end of a sequence to its only output: use "
+                "return_sequences=False, or highway=0."
+            )
+        if self.num_layers > 10_000:
+            raise ValueError(f"num_layers must be at most 10,000, got {self.num_layers}.")
+        if self._n_params * 8 > sys.maxsize:
+            raise ValueError(
+                f"{self} would have {self._n_params:.3g} parameters, more than an array can hold."
+            )
 
     @property
     def num_directions(self) -> int:
@@ -161,9 +192,14 @@ class Architecture:
     def _dimensions(self):
         """As the kernels take them."""
         return Dimensions(
-            int(self.n_features), int(self.hidden_size), int(self.num_layers), int(self.n_outputs),
-            self.num_directions, bool(self.return_sequences), bool(self.mask_missing),
+            self.n_features, self.hidden_size, self.num_layers, self.n_outputs, self.num_directions,
+            self.return_sequences, self.mask_missing, self.highway,
         )  # fmt: skip
+
+    @property
+    def _n_inputs(self):
+        """What the first layer reads at each time step."""
+        return self.n_features * (1 + self.mask_missing)
 
     def _states_shape(self, n_samples):
         return (self.num_layers * self.num_directions, n_samples, self.hidden_size)
@@ -174,7 +210,10 @@ class Architecture:
 
     @cached_property
     def _n_params(self):
-        return sum(int(np.prod(shape)) for shape in parameter_shapes(self).values())
+        H, D = self.hidden_size, self.num_directions
+        inputs = self._n_inputs + (self.num_layers - 1) * D * H
+        cells = D * 4 * H * (inputs + self.num_layers * (H + 1))
+        return cells + (D * H + self.highway * self._n_inputs + 1) * self.n_outputs
 
 
 class Forward(NamedTuple):
@@ -228,15 +267,16 @@ def parameter_shapes(arch: Architecture) -> dict[str, tuple[int, ...]]:
     >>> parameter_shapes(Architecture(n_features=3, hidden_size=2))
     {'W0': (3, 8), 'U0': (2, 8), 'b0': (8,), 'V': (2, 1), 'd': (1,)}
     """
+    _check_arch(arch)
     H, D = arch.hidden_size, arch.num_directions
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in range(arch.num_layers):
-        n_in = arch.n_features * (1 + arch.mask_missing) if layer == 0 else D * H
+        n_in = arch._n_inputs if layer == 0 else D * H
         for suffix in ("", "_reverse")[:D]:
             shapes[f"W{layer}{suffix}"] = (n_in, 4 * H)
             shapes[f"U{layer}{suffix}"] = (H, 4 * H)
             shapes[f"b{layer}{suffix}"] = (4 * H,)
-    shapes["V"] = (D * H, arch.n_outputs)
+    shapes["V"] = (D * H + arch.highway * arch._n_inputs, arch.n_outputs)
     shapes["d"] = (arch.n_outputs,)
     return shapes
 
@@ -259,6 +299,7 @@ def n_parameters(arch: Architecture) -> int:
     >>> n_parameters(Architecture(n_features=3, hidden_size=2))
     51
     """
+    _check_arch(arch)
     return arch._n_params
 
 
@@ -290,12 +331,13 @@ def unpack_parameters(params: ArrayLike, arch: Architecture) -> dict[str, Array]
     >>> arrays["b0"].tolist()  # the forget gates' biases start at 1
     [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
     """
-    params = np.asarray(params)
+    _check_arch(arch)
+    params = as_array("params", params)
     check_shape("params", params, (arch._n_params,))
     arrays = {}
     start = 0
     for name, shape in parameter_shapes(arch).items():
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         arrays[name] = params[start : start + size].reshape(shape)
         start += size
     return arrays
@@ -341,20 +383,29 @@ def pack_parameters(
         )
     params = np.empty(n_parameters(arch), dtype=float_dtype(dtype))
     for name, view in unpack_parameters(params, arch).items():
-        array = np.asarray(arrays[name])
+        array = as_array(name, arrays[name])
+        check_real(name, array)
         check_shape(name, array, shapes[name])
         view[...] = array
     return params
 
 
 def init_parameters(
-    arch: Architecture, *, dtype: DTypeLike = np.float32, random_state: RandomState = None
+    arch: Architecture,
+    *,
+    dtype: DTypeLike = np.float32,
+    random_state: RandomState = None,
+    forget_bias: float | Literal["chrono"] = 1.0,
+    n_timesteps: int | None = None,
+    n_threads: int | None = None,
 ) -> Floats:
     """Parameters to start training from.
 
     Input and output weights are Glorot-uniform (Glorot & Bengio 2010; each gate counted as a layer
-    of its own), the recurrent weights of each gate orthogonal (Saxe et al. 2014), biases 0 but for
-    the forget gates' 1 (Gers et al. 2000; Jozefowicz et al. 2015).
+    of its own), the recurrent weights of each gate orthogonal (Saxe et al. 2014) and uniformly
+    distributed among orthogonal matrices (Mezzadri 2007), biases 0 but for the forget gates' (Gers et
+    al. 2000; Jozefowicz et al. 2015), a highway 0. From the same random numbers come the same bits, on
+    any number of threads and with every instruction set.
 
     Parameters
     ----------
@@ -364,10 +415,23 @@ def init_parameters(
         The vector's dtype.
     random_state : int, RandomState instance or None, default=None
         Source of the random numbers.
+    forget_bias : float or "chrono", default=1.0
+        Where the forget gates' biases start. "chrono" (Tallec & Ollivier 2018): each at the logarithm
+        of a time between 1 and `n_timesteps` - 1, drawn uniformly, and the input gate's at its
+        negative: memories of that many time steps, from the beginning.
+    n_timesteps : int, default=None
+        Time steps that "chrono" reckons with.
+    n_threads : int or None, default=None
+        Threads to use, as `n_jobs` in `effective_n_threads`.
 
     Returns
     -------
     params : ndarray of shape (n_params,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `dtype` or `forget_bias` is none of these, or "chrono" is not told the time steps.
 
     Examples
     --------
@@ -378,20 +442,33 @@ def init_parameters(
     # Not at the top: who only predicts need not wait for scikit-learn's import.
     from sklearn.utils import check_random_state
 
+    _check_arch(arch)
     rng = check_random_state(random_state)
+    n_threads = effective_n_threads(n_threads)
     H = arch.hidden_size
+    longest_memory = None
+    if isinstance(forget_bias, str) and forget_bias == "chrono":
+        wanted = 'with forget_bias="chrono" an integer of at least 1'
+        n_timesteps = require("n_timesteps", n_timesteps, Integral, wanted, lambda v: v >= 1)
+        longest_memory = max(n_timesteps - 1, 1)
+    else:
+        wanted = 'a finite number or "chrono"'
+        forget_bias = require("forget_bias", forget_bias, Real, wanted, np.isfinite)
     params = np.zeros(n_parameters(arch), dtype=float_dtype(dtype))
     for name, array in unpack_parameters(params, arch).items():
         if name[0] == "W":
             array[...] = _glorot_uniform(rng, len(array), H, array.shape)
         elif name[0] == "U":
             for gate in range(4):
-                array[:, gate * H : (gate + 1) * H] = _orthogonal(rng, H)
+                array[:, gate * H : (gate + 1) * H] = _orthogonal(rng, H, n_threads)
+        elif name[0] == "b" and longest_memory is not None:
+            array[H : 2 * H] = np.log(rng.uniform(1, longest_memory, size=H))
+            array[:H] = -array[H : 2 * H]
         elif name[0] == "b":
-            array[H : 2 * H] = 1
+            array[H : 2 * H] = forget_bias
         elif name == "V":
-            n_in, n_out = array.shape
-            array[...] = _glorot_uniform(rng, n_in, n_out, array.shape)
+            hidden = array[: arch.num_directions * H]  # the other rows are a highway's
+            hidden[...] = _glorot_uniform(rng, *hidden.shape, hidden.shape)
     return params
 
 
@@ -400,14 +477,67 @@ def _glorot_uniform(rng, n_in, n_out, shape):
     return rng.uniform(-limit, limit, size=shape)
 
 
-def _orthogonal(rng, n):
+def _orthogonal(rng, n, n_threads):
     """An orthogonal matrix, uniformly distributed: Q of a Gaussian matrix, R's diagonal made
     positive."""
-    Q, R = np.linalg.qr(rng.standard_normal((n, n)))
-    return Q * np.where(np.diag(R) < 0, -1, 1)
+    matrix = rng.standard_normal((n, n))
+    kernels.make_orthogonal(matrix, n_threads)
+    return matrix
 
 
 # The network
+
+
+def window_statistics(
+    X: ArrayLike,
+    kind: Literal["last", "mean", "standard"],
+    *,
+    lengths: ArrayLike | None = None,
+    n_threads: int | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Center and scale of each window and feature, to read the windows by, each at its own level.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_timesteps, n_features)
+        The windows. NaN stands for a missing value, which does not count.
+    kind : {"last", "mean", "standard"}
+        - "last": center is the last value, scale 1;
+        - "mean": center is 0, scale the mean absolute value (Salinas et al. 2020);
+        - "standard": center is the mean, scale the standard deviation, at least 0.001 times the mean
+          absolute value.
+
+        A scale that would be 0 is 1, and a center of nothing is 0.
+    lengths : array-like of int of shape (n_samples,), default=None
+        Time steps of each sample; None means n_timesteps.
+    n_threads : int or None, default=None
+        Threads to use, as `n_jobs` in `effective_n_threads`.
+
+    Returns
+    -------
+    center, scale : ndarray of float64 of shape (n_samples, n_features)
+        With `scaling=(center, 1 / scale)` the other functions read ``(X - center) / scale``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pylstm.core import window_statistics
+    >>> center, scale = window_statistics(np.array([[[1.0], [3.0]], [[50.0], [70.0]]]), "standard")
+    >>> center[:, 0], scale[:, 0]
+    (array([ 2., 60.]), array([ 1., 10.]))
+    """
+    if kind not in WINDOW_SCALINGS:
+        raise ValueError(f"kind must be one of {list(WINDOW_SCALINGS)}, got {kind!r}.")
+    sequences = _check_sequences(X, np.float64)
+    n_steps = check_lengths(lengths, sequences)
+    return _unchecked.window_statistics(
+        sequences, kind, lengths=n_steps, n_threads=effective_n_threads(n_threads)
+    )
 
 
 def forward(
@@ -418,6 +548,7 @@ def forward(
     lengths: ArrayLike | None = None,
     h0: ArrayLike | None = None,
     c0: ArrayLike | None = None,
+    scaling: tuple[ArrayLike, ArrayLike] | None = None,
     n_threads: int | None = None,
 ) -> Forward:
     """Run the network and return all its hidden states.
@@ -435,6 +566,9 @@ def forward(
     h0, c0 : array-like of shape (num_layers * num_directions, n_samples, hidden_size), default=None
         Hidden and cell states before the first step; None means zeros. A layer's two directions
         come one after the other.
+    scaling : tuple of two array-likes (center, factor), default=None
+        The network reads ``(X - center) * factor``, computed in double precision. Each of shape
+        (n_features,), or (n_samples, n_features) for each sample its own; see `window_statistics`.
     n_threads : int or None, default=None
         Threads to use, as `n_jobs` in `effective_n_threads`.
 
@@ -465,7 +599,9 @@ def forward(
     >>> result.output.shape, result.hidden.shape, result.h_n.shape
     ((5, 1), (5, 7, 4), (1, 5, 4))
     """
-    vector, sequences, options = _check_network_call(params, X, arch, lengths, h0, c0, n_threads)
+    vector, sequences, options = _check_network_call(
+        params, X, arch, lengths, h0, c0, scaling, n_threads
+    )
     n, T, _ = sequences.shape
     hidden = np.empty((n, T, arch.num_directions * arch.hidden_size), vector.dtype)
     h_n, c_n = (np.empty(arch._states_shape(n), vector.dtype) for _ in range(2))
@@ -482,6 +618,7 @@ def predict(
     lengths: ArrayLike | None = None,
     h0: ArrayLike | None = None,
     c0: ArrayLike | None = None,
+    scaling: tuple[ArrayLike, ArrayLike] | None = None,
     return_states: Literal[False] = False,
     n_threads: int | None = None,
 ) -> Floats: ...
@@ -494,6 +631,7 @@ def predict(
     lengths: ArrayLike | None = None,
     h0: ArrayLike | None = None,
     c0: ArrayLike | None = None,
+    scaling: tuple[ArrayLike, ArrayLike] | None = None,
     return_states: Literal[True],
     n_threads: int | None = None,
 ) -> tuple[Floats, Floats, Floats]: ...
@@ -505,6 +643,7 @@ def predict(
     lengths: ArrayLike | None = None,
     h0: ArrayLike | None = None,
     c0: ArrayLike | None = None,
+    scaling: tuple[ArrayLike, ArrayLike] | None = None,
     return_states: bool = False,
     n_threads: int | None = None,
 ) -> Floats | tuple[Floats, Floats, Floats]:
@@ -514,7 +653,7 @@ def predict(
 
     Parameters
     ----------
-    params, X, arch, lengths, h0, c0, n_threads
+    params, X, arch, lengths, h0, c0, scaling, n_threads
         As for `forward`.
     return_states : bool, default=False
         Whether to return the final states as well.
@@ -534,7 +673,9 @@ def predict(
     >>> predict(init_parameters(arch, random_state=0), np.ones((5, 7, 3)), arch).shape
     (5, 2)
     """
-    vector, sequences, options = _check_network_call(params, X, arch, lengths, h0, c0, n_threads)
+    vector, sequences, options = _check_network_call(
+        params, X, arch, lengths, h0, c0, scaling, n_threads
+    )
     return _unchecked.predict(vector, sequences, arch, *options, return_states=return_states)
 
 
@@ -546,13 +687,14 @@ def gate_activations(
     lengths: ArrayLike | None = None,
     h0: ArrayLike | None = None,
     c0: ArrayLike | None = None,
+    scaling: tuple[ArrayLike, ArrayLike] | None = None,
     n_threads: int | None = None,
 ) -> GateActivations:
     """What each gate of each layer does at each time step.
 
     Parameters
     ----------
-    params, X, arch, lengths, h0, c0, n_threads
+    params, X, arch, lengths, h0, c0, scaling, n_threads
         As for `forward`.
 
     Returns
@@ -571,7 +713,9 @@ def gate_activations(
     >>> gates.forget.shape
     (2, 5, 7, 4)
     """
-    vector, sequences, options = _check_network_call(params, X, arch, lengths, h0, c0, n_threads)
+    vector, sequences, options = _check_network_call(
+        params, X, arch, lengths, h0, c0, scaling, n_threads
+    )
     return GateActivations(*_unchecked.gate_activations(vector, sequences, arch, *options))
 
 
@@ -587,6 +731,7 @@ def backward(
     lengths: ArrayLike | None = None,
     h0: ArrayLike | None = None,
     c0: ArrayLike | None = None,
+    scaling: tuple[ArrayLike, ArrayLike] | None = None,
     n_threads: int | None = None,
 ) -> Backward:
     """Backpropagation through time: the vector-Jacobian product of `forward`.
@@ -595,7 +740,7 @@ def backward(
 
     Parameters
     ----------
-    params, X, arch, lengths, h0, c0, n_threads
+    params, X, arch, lengths, h0, c0, scaling, n_threads
         As for `forward`.
     d_output : array-like shaped as `forward`'s output, default=None
         Gradient of some scalar with respect to the output; None means zeros, here and below.
@@ -612,7 +757,7 @@ def backward(
 
         - d_params (n_params,), summed over samples;
         - d_X (n_samples, n_timesteps, n_features); with `mask_missing` that of an observed value
-          includes the steps it was carried on to;
+          includes the steps it was carried on to; `scaling` counts as constant;
         - d_h0, d_c0, shaped as h0.
 
     Raises
@@ -630,7 +775,9 @@ def backward(
     >>> float(gradients.d_params[-1])  # of the output's bias: one for each sample
     5.0
     """
-    vector, sequences, options = _check_network_call(params, X, arch, lengths, h0, c0, n_threads)
+    vector, sequences, options = _check_network_call(
+        params, X, arch, lengths, h0, c0, scaling, n_threads
+    )
     n, T, _ = sequences.shape
     dtype = vector.dtype
     states_shape = arch._states_shape(n)
@@ -664,7 +811,7 @@ class Stream:
 
     A step costs about a microsecond for a small network. After the last step of a sequence the output
     is, bit for bit, that of `predict` for the whole sequence. With `mask_missing` a step's NaNs stand
-    for missing values.
+    for missing values. A copy (`copy.copy`) goes on from the same states, on its own.
 
     Parameters
     ----------
@@ -672,6 +819,8 @@ class Stream:
         The flat parameter vector; copied, so that later changes to it do not count.
     arch : Architecture
         The network's dimensions.
+    scaling : tuple of two array-likes of shape (n_features,), default=None
+        As for `forward`; copied.
 
     Raises
     ------
@@ -691,7 +840,12 @@ class Stream:
     True
     """
 
-    def __init__(self, params: ArrayLike, arch: Architecture) -> None:
+    def __init__(
+        self,
+        params: ArrayLike,
+        arch: Architecture,
+        scaling: tuple[ArrayLike, ArrayLike] | None = None,
+    ) -> None:
         vector = _check_params(params, arch)
         if arch.bidirectional:
             raise ValueError(
@@ -700,7 +854,26 @@ class Stream:
             )
         self._arch = arch
         self._dtype = vector.dtype
+        self._scaling = None
+        if scaling is not None:
+            center, factor = _check_scaling(scaling, np.empty((1, 1, arch.n_features)))
+            self._scaling = center[0].copy(), factor[0].copy()
         self._handle = kernels.stream_open(vector, arch._dimensions)
+
+    def __copy__(self) -> "Stream":
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        copied._handle = kernels.stream_copy(self._handle)
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "Stream":
+        return self.__copy__()
+
+    def __reduce__(self):
+        raise TypeError(
+            "A Stream cannot be pickled: its weights are in the order that this processor's kernels want. "
+            "Keep the parameters, the architecture and `states`, and make a new one of them."
+        )
 
     def step(self, x: ArrayLike) -> Floats:
         """Take the next time step.
@@ -714,12 +887,21 @@ class Stream:
         -------
         output : ndarray of shape (n_outputs,)
             What the network would predict if the sequence ended here.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x does not hold real numbers, or not n_features of them.
         """
-        x = np.ascontiguousarray(x, self._dtype)
-        if not x.flags.aligned:
-            x = x.copy()
+        if type(x) is not np.ndarray or x.dtype is not self._dtype:
+            x = as_array("x", x)
+            check_real("x", x)
         if x.shape != (self._arch.n_features,):
             check_shape("x", x, (self._arch.n_features,))
+        if self._scaling is not None:
+            center, factor = self._scaling
+            x = (x - center) * factor
+        x = contiguous(x, self._dtype)
         output = np.empty(self._arch.n_outputs, self._dtype)
         kernels.stream_step(self._handle, x, output)
         return output
@@ -738,11 +920,12 @@ class Stream:
 
     @states.setter
     def states(self, states: tuple[ArrayLike, ArrayLike]) -> None:
+        pair = _pair("states", states, "two arrays, (h, c)")
         shape = (self._arch.num_layers, self._arch.hidden_size)
         # copies: the kernels take writable arrays here
         h, c = (
             dense(name, state, shape, self._dtype).copy()
-            for name, state in zip("hc", states, strict=True)
+            for name, state in zip("hc", pair, strict=True)
         )
         kernels.stream_states(self._handle, h, c, True)
 
@@ -766,6 +949,7 @@ def loss_and_gradient(
     loss: Loss = SquaredError(),  # noqa: B008 (immutable)
     sample_weight: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
+    scaling: tuple[ArrayLike, ArrayLike] | None = None,
     alpha: float = 0.0,
     dropout: float = 0.0,
     recurrent_dropout: float = 0.0,
@@ -776,11 +960,11 @@ def loss_and_gradient(
 
     The loss is the (weighted) mean over samples of a sample's loss, that is the mean over its targets
     and, with `return_sequences`, over its time steps, plus ``alpha / 2 * ||weights||^2 / sum of
-    sample weights``; biases are not penalised.
+    sample weights``; biases and a highway are not penalised.
 
     Parameters
     ----------
-    params, X, arch, lengths, n_threads
+    params, X, arch, lengths, scaling, n_threads
         As for `forward`.
     y : array-like of shape (n_samples, n_targets)
         The targets; (n_samples, n_timesteps, n_targets) with `return_sequences`. The classes' numbers
@@ -822,7 +1006,7 @@ def loss_and_gradient(
     >>> loss > 0, gradient.shape
     (True, (133,))
     """
-    vector, sequences, n_steps = _check_call(params, X, arch, lengths)
+    vector, sequences, n_steps, scaling = _check_call(params, X, arch, lengths, scaling)
     targets, weight = _check_targets(y, sample_weight, sequences, arch, loss, n_steps, vector.dtype)
     if len(sequences) == 0:
         raise ValueError("The loss of no samples is not defined; X has 0 samples.")
@@ -836,6 +1020,7 @@ def loss_and_gradient(
         loss=loss,
         sample_weight=weight,
         lengths=n_steps,
+        scaling=scaling,
         n_threads=effective_n_threads(n_threads),
         **_check_objective(alpha, dropout, recurrent_dropout, seed),
     )
@@ -853,6 +1038,7 @@ def train(
     loss: Loss = SquaredError(),  # noqa: B008 (immutable)
     sample_weight: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
+    scaling: tuple[ArrayLike, ArrayLike] | None = None,
     alpha: float = 0.0,
     max_grad_norm: float | None = None,
     max_grad_value: float | None = None,
@@ -860,6 +1046,7 @@ def train(
     recurrent_dropout: float = 0.0,
     seed: int = 0,
     stateful: bool = False,
+    fixed_highway: bool = False,
     average: tuple[Floats, float] | None = None,
     n_threads: int | None = None,
 ) -> float:
@@ -874,8 +1061,8 @@ def train(
     ----------
     params : ndarray of shape (n_params,), float32 or float64, C-contiguous and writable
         The flat parameter vector; changed in place.
-    X, arch, lengths, n_threads
-        As for `forward`. X is not copied if its dtype is that of `params`.
+    X, arch, lengths, scaling, n_threads
+        As for `forward`. X is not copied if its dtype is float32 or float64.
     y, loss
         As for `loss_and_gradient`.
     optimizer : Adam, AdamW, RMSprop or SGD
@@ -904,6 +1091,8 @@ def train(
         a batch then continues the sequence of the sample at that place in the batch before.
         Gradients end where the batch begins (truncated backpropagation through time). The first
         batch starts from zeros.
+    fixed_highway : bool, default=False
+        Whether the highway is left as it is, and the network learns what it leaves.
     average : (ndarray of shape (n_params,), float) or None, default=None
         A running average of the parameters, changed in place like them, and its decay: after each
         update ``average += (1 - decay) * (params - average)``.
@@ -940,17 +1129,20 @@ def train(
     check_in_place("params", params)
     if params.dtype not in FLOATS:
         raise ValueError(f"params must be float32 or float64, got {params.dtype}.")
-    params, sequences, n_steps = _check_call(params, X, arch, lengths)
+    params, sequences, n_steps, scaling = _check_call(params, X, arch, lengths, scaling)
     targets, weight = _check_targets(y, sample_weight, sequences, arch, loss, n_steps, params.dtype)
     visits = _check_order(order, sequences)
+    require("fixed_highway", fixed_highway, bool, "True or False")
     batch_size = require(
         "batch_size", batch_size, Integral, "an integer of at least 1", lambda v: v >= 1
     )
     for name, limit in (("max_grad_norm", max_grad_norm), ("max_grad_value", max_grad_value)):
         if limit is not None:
             require(name, limit, Real, "a positive number or None", lambda v: v > 0)
-    _check_optimizer(optimizer, params, -(-len(visits) // batch_size))
-    if stateful and arch.bidirectional:
+    if not isinstance(optimizer, _Optimizer):
+        raise TypeError(f"optimizer must be an Adam, AdamW, RMSprop or SGD, got {optimizer!r}.")
+    optimizer._check(params, -(-len(visits) // batch_size))
+    if require("stateful", stateful, bool, "True or False") and arch.bidirectional:
         raise ValueError(
             "A bidirectional network has no final states to go on from: what its reverse cells "
             "know comes from the end of the sequence. Use stateful=False or bidirectional=False."
@@ -960,6 +1152,11 @@ def train(
         "average": _check_average(average, params),
         "n_threads": effective_n_threads(n_threads),
     }
+    changed = {"params": params, "moments": optimizer.moments, "step_count": optimizer.step_count}
+    if average is not None:
+        changed["average"] = options["average"][0]
+    read = {"X": sequences, "y": targets}
+    check_disjoint(changed, read if weight is None else read | {"sample_weight": weight})
     if visits.size == 0:
         return 0.0
     if weight is not None:
@@ -975,9 +1172,11 @@ def train(
         loss=loss,
         sample_weight=weight,
         lengths=n_steps,
+        scaling=scaling,
         max_grad_norm=max_grad_norm,
         max_grad_value=max_grad_value,
         stateful=stateful,
+        fixed_highway=fixed_highway,
         **options,
     )
 
@@ -985,10 +1184,14 @@ def train(
 # Checks: after them the kernels may read and write without looking
 
 
-def _check_params(params, arch):
+def _check_arch(arch):
     if not isinstance(arch, Architecture):
         raise TypeError(f"arch must be an Architecture, got {arch!r}.")
-    params = np.asarray(params)
+
+
+def _check_params(params, arch):
+    _check_arch(arch)
+    params = as_array("params", params)
     if params.dtype not in FLOATS:
         check_real("params", params)
         params = params.astype(np.float64)
@@ -997,33 +1200,60 @@ def _check_params(params, arch):
     return params
 
 
-def _check_call(params, X, arch, lengths):
-    """The arrays of a call, in one dtype: params contiguous, X with whatever strides it has."""
-    params = _check_params(params, arch)
-    X = np.asarray(X)
+def _check_sequences(X, dtype):
+    """X with whatever strides it has, float32 or float64; of `dtype` if it is neither."""
+    X = as_array("X", X)
     check_real("X", X)
     if X.ndim != 3:
         raise ValueError(
             "X must have three dimensions, (n_samples, n_timesteps, n_features), "
             f"got an array of shape {X.shape}."
         )
-    if X.shape[2] != arch.n_features:
-        raise ValueError(f"X has {X.shape[2]} features, the architecture {arch.n_features}.")
     if X.shape[1] == 0:
         raise ValueError(f"X must have at least one time step, got shape {X.shape}.")
-    if X.dtype != params.dtype or not X.flags.aligned:
-        X = X.astype(params.dtype)
-    return params, X, check_lengths(lengths, X)
+    if X.shape[1] >= 2**32:  # time steps are numbered by 32 bits
+        raise ValueError(f"X must have less than 2**32 time steps, got shape {X.shape}.")
+    if X.dtype in FLOATS and X.flags.aligned:
+        return X
+    return X.astype(X.dtype if X.dtype in FLOATS else dtype)
 
 
-def _check_network_call(params, X, arch, lengths, h0, c0, n_threads):
-    """The arrays of a call, and lengths, h0, c0 and n_threads as `_unchecked` takes them."""
-    params, X, lengths = _check_call(params, X, arch, lengths)
+def _check_call(params, X, arch, lengths, scaling):
+    """The arrays of a call: params contiguous, X with whatever strides it has, each of a float dtype."""
+    params = _check_params(params, arch)
+    X = _check_sequences(X, params.dtype)
+    if X.shape[2] != arch.n_features:
+        raise ValueError(f"X has {X.shape[2]} features, the architecture {arch.n_features}.")
+    if scaling is not None:
+        scaling = _check_scaling(scaling, X)
+    return params, X, check_lengths(lengths, X), scaling
+
+
+def _check_scaling(scaling, X):
+    """Center and factor, in two dimensions, as the kernels take them."""
+    if not isinstance(scaling, tuple | list) or len(scaling) != 2:
+        raise TypeError(
+            f"scaling must be a tuple of two arrays, (center, factor), got {scaling!r}."
+        )
+    center, factor = (as_array(name, a) for name, a in zip(Scaling._fields, scaling, strict=True))
+    n_samples, _, n_features = X.shape
+    shape = (n_features,) if center.ndim == 1 else (n_samples, n_features)
+    return Scaling(
+        *(
+            np.atleast_2d(dense(name, array, shape, np.float64))
+            for name, array in (("center", center), ("factor", factor))
+        )
+    )
+
+
+def _check_network_call(params, X, arch, lengths, h0, c0, scaling, n_threads):
+    """The arrays of a call, and the options that `_unchecked` takes."""
+    params, X, lengths, scaling = _check_call(params, X, arch, lengths, scaling)
     if h0 is not None or c0 is not None:
         shape = arch._states_shape(len(X))
         h0, c0 = check_states(("h0", h0), ("c0", c0), shape, params.dtype)
     n_threads = effective_n_threads(n_threads)
-    return params, X, (lengths, h0, c0, n_threads)
+    return params, X, (lengths, h0, c0, scaling, n_threads)
 
 
 def _check_targets(y, sample_weight, X, arch, loss, lengths, dtype):
@@ -1057,7 +1287,9 @@ def _check_objective(alpha, dropout, recurrent_dropout, seed):
         )
 
     return {
-        "alpha": require("alpha", alpha, Real, "a number, not negative", lambda v: v >= 0),
+        "alpha": require(
+            "alpha", alpha, Real, "a number, finite and not negative", lambda v: 0 <= v < math.inf
+        ),
         "dropout": rate("dropout", dropout),
         "recurrent_dropout": rate("recurrent_dropout", recurrent_dropout),
         "seed": require(
@@ -1067,13 +1299,13 @@ def _check_objective(alpha, dropout, recurrent_dropout, seed):
 
 
 def _check_order(order, X):
-    order = np.asarray(order)
+    order = as_array("order", order)
     if order.ndim != 1 or (order.dtype.kind not in "iu" and order.size):
         raise ValueError(
             "order must be one-dimensional and hold sample indices (integers), got shape "
             f"{order.shape} and dtype {order.dtype}."
         )
-    order = contiguous(order, np.int64)
+    order = order.astype(np.int64)  # a copy, which nobody else can change
     if order.size and not (order.min() >= 0 and order.max() < len(X)):
         raise ValueError(
             f"order must hold indices from 0 to n_samples - 1 = {len(X) - 1}, got values from "
@@ -1082,25 +1314,11 @@ def _check_order(order, X):
     return order
 
 
-def _check_optimizer(optimizer, params, n_batches):
-    if not isinstance(optimizer, _Optimizer):
-        raise TypeError(f"optimizer must be an Adam, AdamW, RMSprop or SGD, got {optimizer!r}.")
-    moments = optimizer.moments
-    if moments.shape[1:] != params.shape or moments.dtype != params.dtype:
-        raise ValueError(
-            f"The optimiser was made for {moments.shape[1]} parameters of dtype {moments.dtype}, "
-            f"got {len(params)} of dtype {params.dtype}."
-        )
-    rates = np.asarray(optimizer.learning_rate, dtype=np.float64)
-    if rates.ndim > 0:
-        check_shape("learning_rate", rates, (n_batches,))
-
-
 def _check_average(average, params):
     """The array to update and its decay, or None."""
     if average is None:
         return None
-    average, decay = average
+    average, decay = _pair("average", average, "an array and its decay")
     check_in_place("average", average)
     if average.shape != params.shape or average.dtype != params.dtype:
         raise ValueError(
@@ -1109,6 +1327,15 @@ def _check_average(average, params):
         )
     wanted = "a number, at least 0 and less than 1"
     return average, require("The decay of average", decay, Real, wanted, lambda v: 0 <= v < 1)
+
+
+def _pair(name, values, wanted):
+    """The two things that there must be."""
+    try:
+        first, second = values
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be {wanted}, got {values!r}.") from None
+    return first, second
 
 
 def _check_total_weight(weight):

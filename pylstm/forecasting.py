@@ -1,28 +1,41 @@
 """Forecasts beyond the end of a series: step by step or at once, with prediction intervals."""
 
+import copy
 from collections.abc import Iterable
 from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import ndtri
-from sklearn.utils import check_array, check_random_state
-from sklearn.utils._param_validation import HasMethods, Interval, validate_params
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
 
 from . import core
-from ._typing import Array, Estimator, RandomState
+from ._panel import (
+    ID_COL,
+    TIME_COL,
+    are_names,
+    columns_of,
+    feature_names,
+    give_back,
+    read_known,
+    read_panel,
+    read_static,
+)
+from ._times import GAPS
+from ._typing import Estimator, RandomState
 from ._unwrap import unwrap
-from ._validation import POSITIVE_INTEGER, SERIES_DTYPES, check_horizon
+from ._validation import POSITIVE_INTEGER, check_horizon, check_same_names
 
 __all__ = ["Forecast", "forecast"]
 
 
 class Forecast(NamedTuple):
-    """A forecast with the bounds of its prediction interval: three arrays of one shape."""
+    """A forecast with the bounds of its prediction interval, all of one shape, and of the history's kind."""
 
-    prediction: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
+    prediction: Any
+    lower: Any
+    upper: Any
 
 
 @validate_params(
@@ -33,6 +46,9 @@ class Forecast(NamedTuple):
         "interval": [Interval(Real, 0, 1, closed="neither"), None],
         "n_paths": [POSITIVE_INTEGER],
         "random_state": ["random_state"],
+        "id_col": [str],
+        "time_col": [str],
+        "gaps": [StrOptions(set(GAPS))],
     },
     prefer_skip_nested_validation=True,
 )
@@ -42,14 +58,19 @@ def forecast(
     steps: int,
     *,
     known: Any = None,
+    static: Any = None,
     horizon: int | Iterable[int] = 1,
     interval: float | None = None,
     n_paths: int = 1000,
     random_state: RandomState = None,
-) -> Array | Forecast:
-    """Forecast a series beyond its end.
+    id_col: str = ID_COL,
+    time_col: str = TIME_COL,
+    freq: Any = None,
+    gaps: str = "error",
+) -> Any:
+    """Forecast one or many series beyond their end.
 
-    A model that was fitted to the windows of a series, see :func:`sliding_windows`, predicts what
+    A model that was fitted to the windows of series, see :func:`sliding_windows`, predicts what
     follows a window; what follows the last one of all is the forecast. For more steps than the
     model was fitted to, its forecasts are appended to the series, and it goes on from there (the
     recursive strategy); a model fitted to several horizons forecasts as many steps at once (the
@@ -61,21 +82,27 @@ def forecast(
         A fitted :class:`LSTMRegressor`, a Pipeline that ends in one, or a
         TransformedTargetRegressor or a search, say GridSearchCV, around these.
 
-    history : array-like or DataFrame of shape (n_steps,) or (n_steps, n_features), or array-like of \
-            shape (n_series, n_steps, n_features)
-        The series up to now, as given to `sliding_windows`: one row per time step, oldest first, as
-        it was before any transformer of the model. Only its last window is used, so it needs no
-        more rows than that (all of it is the window if the model was fitted to sequences of
-        different lengths). With three dimensions, several series, each forecast by itself.
+    history : array-like, Series, DataFrame, list or dict of these, or array-like of shape \
+            (n_series, n_steps, n_features)
+        The series up to now, as given to `sliding_windows`: one or many, one row per time step, oldest
+        first, as they were before any transformer of the model. Only the last window of each is
+        used, so they need no more rows than that (all of a series is the window if the model was
+        fitted to sequences of different lengths). Series that the model has not seen are forecast as
+        the others; those that it has seen need not be there.
 
     steps : int
         How many steps to forecast.
 
-    known : array-like or DataFrame of shape (n_known_steps,) or (n_known_steps, n_known), or \
-            array-like of shape (n_series, n_known_steps, n_known), default=None
-        The features known in advance, if the model was fitted with some. Row t belongs to row t of
-        the history; after its end there must be a row for each step to forecast, and for the others
-        of the last block of horizons. Those of fewer than three dimensions hold for all series.
+    known : array-like, Series, DataFrame, or list or dict of these, default=None
+        The features known in advance, if the model was fitted with some, as given to
+        `sliding_windows`, but for names of columns. After the end of each series there must be a row for
+        each step to forecast, and for the others of the last block of horizons. An array holds for all
+        series of one length, row t belonging to their row t; it may have a leading axis of series.
+        Tables with times need no rows for the past if the history has these columns.
+
+    static : array-like of shape (n_series,) or (n_series, n_static), DataFrame, dict, or list of str, \
+            default=None
+        The static features of these series, if the model was fitted with some.
 
     horizon : int or array-like of int, default=1
         The horizons that the model was fitted to, as given to `sliding_windows`: 1, or
@@ -92,12 +119,24 @@ def forecast(
     random_state : int, RandomState instance or None, default=None
         Generates these futures. An int gives the same in every call.
 
+    id_col, time_col, freq, gaps
+        As for `sliding_windows`.
+
     Returns
     -------
-    forecast : ndarray or Forecast
-        Of shape (steps,) for a single target, otherwise (steps, n_targets), with a leading axis of
-        n_series for a three-dimensional `history`. With `interval` a named tuple
-        `(prediction, lower, upper)` of such arrays.
+    forecast : ndarray, Series, DataFrame, Forecast, or list or dict of these
+        In the form of `history`:
+
+        - for an array of shape (steps,) for a single target, otherwise (steps, n_targets), with a
+          leading axis of n_series for a three-dimensional `history`;
+        - for a Series or DataFrame the same, with the index that follows, and the columns of the
+          history if all of them are forecast;
+        - for a list or dict a list or dict of the forecasts of each series;
+        - for a long DataFrame another, with the columns `id_col`, `time_col` and "forecast" (of
+          several targets "forecast_y" and so on), series by series.
+
+        With `interval` each is a named tuple `(prediction, lower, upper)` of such arrays or tables; a long
+        DataFrame has the columns "lower" and "upper" as well.
 
     Raises
     ------
@@ -106,16 +145,17 @@ def forecast(
     TypeError
         If the model is none of those above.
     ValueError
-        If a parameter is invalid (an error that may be a TypeError as well); if the history is
+        If a parameter is invalid (an error that may be a TypeError as well); if a history is
         shorter than a window, or `known` too short; if `horizon` is not 1 to m, or does not divide
         the model's outputs; if `steps` call for a recursive forecast of a model that does not
         forecast all features of the series; if the loss of the model does not give the `interval`,
-        or not for that many steps; if the model is stateful; and whatever `predict` refuses, such
-        as a wrong number of features, NaN or infinity.
+        or not for that many steps; if the model is stateful; if the history has columns, and the model
+        was fitted to others or in another order; whatever `sliding_windows` refuses of series and
+        their times; and whatever `predict` refuses, such as a wrong number of features, NaN or infinity.
 
     See Also
     --------
-    sliding_windows : Windows of a series and the values that follow them.
+    sliding_windows : Windows of series and the values that follow them.
 
     Notes
     -----
@@ -123,6 +163,13 @@ def forecast(
     are with `target=None` in `sliding_windows`. Other features can be `known` ones, or the model is
     fitted to as many horizons as there are steps to forecast. A model of m horizons goes on
     in blocks of m steps.
+
+    Many series are forecast in one prediction of the model, and each for itself: the forecast of one does
+    not depend on the others, but for the futures of intervals, which `random_state` draws one after the
+    other.
+
+    Columns are compared by name if the model was fitted to windows of tables and forecasts from tables.
+    Arrays have no names: there the order counts.
 
     Intervals of the model's first horizons come from a single prediction: with a Gaussian loss they
     are quantiles of the normal distribution, with a Quantile loss the predicted quantiles.
@@ -170,34 +217,119 @@ def forecast(
     >>> future = forecast(model, series, steps=12, horizon=horizon)
     >>> bool(np.allclose(future, model.predict(series[np.newaxis, -20:, np.newaxis])[0]))
     True
+
+    Two series, one network:
+
+    >>> shops = {"north": series, "south": series[:200] + 1}
+    >>> X, y = sliding_windows(shops, window=20)
+    >>> coming = forecast(LSTMRegressor(**settings).fit(X, y), shops, steps=12)
+    >>> {name: values.shape for name, values in coming.items()}
+    {'north': (12,), 'south': (12,)}
     """
     n_horizons = _count_horizons(horizon)
     network = _Network(model, n_horizons)
-    history, is_batch = _check_history(history, network.lstm.n_timesteps_)
     n_blocks = -(-int(steps) // n_horizons)
+    window = network.lstm.n_timesteps_
+    settings = (id_col, time_col, freq, gaps)
+    features = _Features(history, known, static, window, n_horizons * n_blocks, settings)
+    panel = features.panel
+    features.check_names(getattr(model, "feature_names_in_", None), n_horizons)
     if n_blocks > 1:
-        network.check_recursion(history.shape[2], steps)
+        network.check_recursion(features.n_of_series, steps)
     if interval is not None:
         network.check_interval(interval, is_recursive=n_blocks > 1)
 
-    window = network.lstm.n_timesteps_ or history.shape[1]
-    rows = _model_rows(history, known, window, n_horizons, n_blocks)
-    if interval is None:
-        results = [_recurse(network.predict, rows, window, n_horizons)]
-    else:
-        results = network.predict_interval(rows[:, :window], interval)
-    if interval is not None and n_blocks > 1:
-        # The next step's interval is exact; those after it are of simulated futures.
-        rng = check_random_state(random_state)
-        simulated = [
-            _simulate(network, series, window, interval, int(n_paths), rng) for series in rows
-        ]
-        results = list(np.concatenate([results, np.stack(simulated, axis=1)], axis=2))
+    n_results = 1 if interval is None else 3
+    results = np.empty((n_results, panel.n_series, n_blocks * n_horizons, network.n_targets))
+    rng = check_random_state(random_state)
+    # Series of one length at a time, if the window is as long as the series.
+    lengths = np.full(panel.n_series, window) if window else panel.lengths
+    for length in np.unique(lengths).tolist():
+        of_length = np.flatnonzero(lengths == length)
+        rows = features.rows(of_length, length, length + (n_blocks - 1) * n_horizons)
+        results[:, of_length] = _forecast_rows(
+            network, rows, length, n_blocks, interval, int(n_paths), rng
+        )
+    if features.dtype == np.float32:
+        results = results.astype(np.float32)
+    columns = panel.columns if network.n_targets == features.n_of_series else None
+    return give_back(panel, list(results[:, :, :steps]), columns, Forecast)
 
-    results = [result[:, :steps] if is_batch else result[0, :steps] for result in results]
-    if network.n_targets == 1:
-        results = [result[..., 0] for result in results]
-    return results[0] if interval is None else Forecast(*results)
+
+def _forecast_rows(network, rows, window, n_blocks, interval, n_paths, rng):
+    """Forecasts of series of one length, (1 or 3, n_series, n_steps, n_targets)."""
+    n_horizons = network.n_horizons
+    if interval is None:
+        return _recurse(network.predict, rows, window, n_horizons)[np.newaxis]
+    results = np.stack(network.predict_interval(rows[:, :window], interval))
+    if n_blocks == 1:
+        return results
+    # The next step's interval is exact; those after it are of simulated futures.
+    simulated = [_simulate(network, series, window, interval, n_paths, rng) for series in rows]
+    return np.concatenate([results, np.stack(simulated, axis=1)], axis=2)
+
+
+class _Features:
+    """What the model reads of series: their own features, known and static ones."""
+
+    def __init__(self, history, known, static, window, n_after, settings):
+        id_col, time_col, *_ = settings
+        if are_names(known) and hasattr(history, "columns"):
+            raise ValueError(
+                "known names columns of the history, but their values for the steps to be forecast "
+                "are needed as well: pass a DataFrame with the times and these columns."
+            )
+        known_columns = columns_of(known, id_col, time_col)
+        static_columns = columns_of(static, id_col, time_col)
+        without = [*(known_columns or ()), *(static_columns or ())]
+        self.panel = panel = read_panel(
+            history, *settings, without=without, may_be_batch=True, label="history"
+        )
+        panel.refuse_short(
+            window or 1,
+            f"the model was fitted to windows of {window or 'one or more'}",
+            "pass the steps before it as well",
+        )
+        self._pieces = panel.rows()
+        self.dtype = np.result_type(*{piece.dtype for piece in self._pieces})
+        self.n_of_series = self._pieces[0].shape[1]
+        self._n_after = n_after
+        self._known = self._static = None
+        if known is not None:
+            self._known = read_known(known, panel, self.dtype, id_col, time_col, may_be_batch=True)
+            if panel.has_columns(known_columns):
+                self._known.add_past(panel.rows(known_columns))
+        if static is not None:
+            self._static = read_static(static, panel, self.dtype, id_col, time_col)
+        self._names = known_columns, static_columns
+
+    def check_names(self, fitted, lead):
+        """Refuse other names, or another order of them, than those of the windows in fit."""
+        n_known = self._known.n_features if self._known is not None else 0
+        n_static = self._static.shape[1] if self._static is not None else 0
+        known, static = self._names
+        names = feature_names(self.panel, known, n_known, static, n_static, lead)
+        check_same_names(names, fitted)
+
+    def rows(self, positions, window, n_rows):
+        """The rows that the model reads of some series, as `sliding_windows` makes them.
+
+        They are the last window, and those of later steps, in which the series is still to be
+        written: an array (n_series, n_rows, n_features).
+        """
+        ends = self.panel.offsets[1:][positions]
+        if len(self._pieces) == 1:
+            last = self._pieces[0][ends[:, np.newaxis] - np.arange(window, 0, -1)]
+        else:
+            last = np.stack([self._pieces[position][-window:] for position in positions])
+        parts = [np.zeros((len(positions), n_rows, self.n_of_series), self.dtype)]
+        parts[0][:, :window] = last
+        if self._known is not None:
+            # As in sliding_windows, they lie the largest horizon ahead.
+            parts.append(self._known.around_end(positions, n_rows, self._n_after))
+        if self._static is not None:
+            parts.append(np.repeat(self._static[positions][:, np.newaxis], n_rows, axis=1))
+        return np.concatenate(parts, axis=2) if len(parts) > 1 else parts[0]
 
 
 class _Network:
@@ -218,12 +350,12 @@ class _Network:
                 "A model with stateful=True forecasts from its states, not from a window alone: "
                 "use predict with initial_state and return_state."
             )
-        self.lstm = lstm
+        self.lstm = lstm = copy.copy(lstm)  # of one fit, whatever other threads fit
         self._loss = getattr(lstm, "_loss", None)
         # A network fitted to flattened windows gets them so, and the transformers before it too.
         self._is_flat = lstm.n_features_in_ != lstm._architecture.n_features
 
-        self._n_horizons = n_horizons
+        self.n_horizons = n_horizons
         self.n_targets, remainder = divmod(lstm.n_outputs_, n_horizons)
         if remainder:
             raise ValueError(
@@ -236,7 +368,7 @@ class _Network:
         if self.n_targets == n_features:
             return
         raise ValueError(
-            f"The model forecasts {self._n_horizons} step(s) of {self.n_targets} target(s), and "
+            f"The model forecasts {self.n_horizons} step(s) of {self.n_targets} target(s), and "
             f"cannot go on to {steps} steps: the series has {n_features} feature(s), and all of "
             "them, in their order, would have to be forecast. Pass the horizon to which the model "
             "was fitted, such as horizon=range(1, 13); or fit it to all features, or to "
@@ -246,9 +378,9 @@ class _Network:
     def check_interval(self, interval, *, is_recursive):
         """Refuse an interval that the model does not give."""
         if isinstance(self._loss, core.Gaussian):
-            if is_recursive and self._n_horizons > 1:
+            if is_recursive and self.n_horizons > 1:
                 raise ValueError(
-                    f"The model gives intervals of {self._n_horizons} steps only, as nothing is "
+                    f"The model gives intervals of {self.n_horizons} steps only, as nothing is "
                     "known of how the errors of its horizons hang together. For intervals of more "
                     "steps fit it to as many horizons, or to horizon=1."
                 )
@@ -257,7 +389,7 @@ class _Network:
                 self._index_of(level)
             if is_recursive:
                 raise ValueError(
-                    f"A model of quantiles gives intervals of the {self._n_horizons} step(s) that "
+                    f"A model of quantiles gives intervals of the {self.n_horizons} step(s) that "
                     "it was fitted to only. For intervals of more steps fit it to as many "
                     "horizons, or use loss='gaussian'."
                 )
@@ -320,7 +452,7 @@ class _Network:
             predicted = np.asarray(transformer.inverse_transform(columns)).reshape(predicted.shape)
         if getattr(self.lstm, "return_sequences", False):
             predicted = predicted[:, -1]
-        return predicted.reshape(len(predicted), self._n_horizons, self.n_targets)
+        return predicted.reshape(len(predicted), self.n_horizons, self.n_targets)
 
 
 def _recurse(predict, rows, window, n_horizons):
@@ -361,68 +493,3 @@ def _count_horizons(horizon):
             f"{horizon!r}."
         )
     return len(horizons)
-
-
-def _check_history(history, window):
-    """Return the series as (n_series, n_steps, n_features), and whether there may be several."""
-    history = check_array(
-        history,
-        dtype=SERIES_DTYPES,
-        ensure_2d=False,
-        allow_nd=True,
-        ensure_all_finite=False,
-        input_name="history",
-    )
-    is_batch = history.ndim == 3
-    if history.ndim > 3:
-        raise ValueError(
-            f"history has {history.ndim} dimensions; expected (n_steps,), (n_steps, n_features) or "
-            "(n_series, n_steps, n_features)."
-        )
-    if history.ndim == 1:
-        history = history[:, np.newaxis]
-    if not is_batch:
-        history = history[np.newaxis]
-    if history.shape[1] < (window or 1):
-        raise ValueError(
-            f"The history has {history.shape[1]} steps, but the model was fitted to windows of "
-            f"{window or 'one or more'}."
-        )
-    return history, is_batch
-
-
-def _model_rows(history, known, window, n_horizons, n_blocks):
-    """Return the rows that the model reads, as `sliding_windows` makes them of series and known.
-
-    They are the last window, and those of later steps, in which the series is still to be written.
-    """
-    n_series, n_steps, n_features = history.shape
-    n_rows = window + (n_blocks - 1) * n_horizons
-    if known is None:
-        rows = np.zeros((n_series, n_rows, n_features), history.dtype)
-    else:
-        known = check_array(
-            known,
-            dtype=history.dtype,
-            ensure_2d=False,
-            allow_nd=True,
-            ensure_all_finite=False,
-            input_name="known",
-        )
-        known = known[:, np.newaxis] if known.ndim == 1 else known
-        if known.ndim > 3 or (known.ndim == 3 and len(known) != n_series):
-            raise ValueError(
-                f"known has the shape {known.shape}; expected (n_known_steps,), (n_known_steps, "
-                f"n_known) or ({n_series}, n_known_steps, n_known)."
-            )
-        needed = n_steps + n_blocks * n_horizons
-        if known.shape[-2] < needed:
-            raise ValueError(
-                f"known has {known.shape[-2]} rows, but {needed} are needed: {n_steps} for the "
-                f"history and {n_blocks * n_horizons} for the steps that follow it."
-            )
-        rows = np.zeros((n_series, n_rows, n_features + known.shape[-1]), history.dtype)
-        # As in sliding_windows, the known features lie the largest horizon ahead.
-        rows[..., n_features:] = known[..., needed - n_rows : needed, :]
-    rows[:, :window, :n_features] = history[:, n_steps - window :]
-    return rows

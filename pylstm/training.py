@@ -11,7 +11,7 @@ import copy
 import math
 import os
 import time
-import uuid
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,9 @@ from typing import Protocol
 import numpy as np
 
 from ._checks import require
+from ._files import remove_leftovers, replacing
 from ._typing import ArrayLike, Estimator, EvalsLog, Floats, NDArray
+from ._warnings import users_level
 
 __all__ = [
     "EMA",
@@ -571,9 +573,10 @@ class TrainingCallback:
     parameter `callbacks`, a list whose members are called in turn.
 
     An exception that a callback raises ends the training and reaches the caller of `fit`; the
-    estimator stays as it was before. Tools such as :class:`~sklearn.model_selection.GridSearchCV`
-    train clones, each with copies of the callbacks, and a pickle of an estimator holds its
-    callbacks: one that is to be used in these ways must be copied and pickled by Python's means.
+    estimator stays as it was before (but for KeyboardInterrupt, which leaves the finished epochs).
+    Tools such as :class:`~sklearn.model_selection.GridSearchCV` train clones, each with copies of
+    the callbacks, and a pickle of an estimator holds its callbacks: one that is to be used in these
+    ways must be copied and pickled by Python's means.
 
     See Also
     --------
@@ -586,8 +589,9 @@ class TrainingCallback:
     model : estimator
         The estimator in training. It can be used as if it were fitted: `predict` and `score` are
         those of the present weights (of their average, where one is asked for and has begun), and
-        `n_iter_` is up to date. It is not the object whose `fit` was called,
-        which takes over the result when the training has ended.
+        `n_iter_` is up to date. It is not the object whose `fit` was called, which takes over the
+        result when the training has ended, other attributes that a callback has set included. Its
+        parameters are those that the training began with: if a callback sets one, it is set back.
     epoch : int
         Number of the epoch, from 0. Each `fit` counts anew, a warm start too; `partial_fit` counts
         on.
@@ -622,7 +626,10 @@ class TrainingCallback:
         """Before the first epoch of a call of `fit` or `partial_fit`."""
 
     def after_training(self, model: Estimator) -> None:
-        """After the last epoch, with the weights that will be used: the best ones, for example."""
+        """After the last epoch, with the weights that will be used: the best ones, for example.
+
+        Not called if there will be none: after an exception, or an end before the first epoch.
+        """
 
     def before_iteration(self, model: Estimator, epoch: int, evals_log: EvalsLog) -> bool:
         """Before each epoch; True ends the training instead."""
@@ -637,25 +644,41 @@ class TrainingCallback:
 class Checkpoint(TrainingCallback):
     """Save the estimator to a file, during the training and at its end.
 
-    The file is written by :func:`joblib.dump`, beside the old one that it then replaces: whenever
-    the process ends, a whole one is there. :func:`joblib.load` gives an estimator that can predict
+    The file is written by :func:`joblib.dump` beside the old one, flushed to the disk, and put in the
+    old one's place: whenever the process or the machine ends, a whole one is there.
+    :func:`joblib.load` gives an estimator that can predict
     and, with `warm_start=True` and what is left of `max_iter`, goes on where the training was. It
     has no callbacks, since these are of the program that trains and seldom can be pickled; set them
     anew.
 
+    A file that cannot be written is noticed before the first epoch, by writing it on trial. If a
+    later write fails, for the disk has become full, say, a warning tells so; the training goes on,
+    the file stays as it was, and the next write is tried in its turn.
+
     Parameters
     ----------
     path : str or os.PathLike
-        The file.
+        The file. A link stays, and the file that it names is replaced; permissions stay too.
     every : int, default=1
-        Epochs between two writes.
+        Epochs between two writes. Each waits for the disk.
 
     Raises
     ------
     TypeError, ValueError
         If a parameter has a wrong type or range.
-    FileNotFoundError
-        At the start of a training, if the file's directory does not exist.
+    OSError
+        At the start of a training, if the file cannot be written: a `FileNotFoundError` if its
+        directory does not exist, an `IsADirectoryError` if it is a directory itself.
+
+    Warns
+    -----
+    UserWarning
+        If a write fails.
+
+    Notes
+    -----
+    A process that is killed while it writes leaves a file with the ending ``.tmp`` beside this one.
+    The next training with the same `path` removes it, unless a process is writing it.
 
     Examples
     --------
@@ -682,39 +705,46 @@ class Checkpoint(TrainingCallback):
 
     def before_training(self, model: Estimator) -> None:
         """See `TrainingCallback`."""
-        directory = os.path.dirname(os.path.abspath(self.path))
-        if not os.path.isdir(directory):  # known now rather than after an epoch of an hour
-            raise FileNotFoundError(
-                f"path must lie in an existing directory, got {os.fspath(self.path)!r}."
-            )
+        given = os.fspath(self.path)
+        if not os.path.isdir(os.path.dirname(os.path.realpath(given))):
+            raise FileNotFoundError(f"path must lie in an existing directory, got {given!r}.")
+        remove_leftovers(given)
+        # Known now rather than after an epoch of an hour: no permission, no space, no way to pickle.
+        try:
+            self._write(model, rehearse=True)
+        except OSError as error:
+            if error.errno is None:  # ours
+                raise
+            reason = f"The checkpoint cannot be written: {error.strerror}"
+            raise OSError(error.errno, reason, given) from error
 
     def after_iteration(self, model: Estimator, epoch: int, evals_log: EvalsLog) -> bool:
         """See `TrainingCallback`."""
         if (epoch + 1) % self.every == 0:
-            self._write(model)
+            self._try_to_write(model)
         return False
 
     def after_training(self, model: Estimator) -> None:
         """See `TrainingCallback`."""
-        self._write(model)
+        self._try_to_write(model)
 
-    def _write(self, model: Estimator) -> None:
+    def _try_to_write(self, model: Estimator) -> None:
+        try:
+            self._write(model)
+        except Exception as error:
+            warnings.warn(
+                f"The checkpoint {os.fspath(self.path)!r} could not be written, and the training goes "
+                f"on without it: {type(error).__name__}: {error}",
+                stacklevel=users_level(),
+            )
+
+    def _write(self, model: Estimator, *, rehearse: bool = False) -> None:
         import joblib  # not at the top: not all who import this module wait for it
 
         model = copy.copy(model)
         model.callbacks = None
-        path = os.path.abspath(self.path)
-        # In the same directory, as a file can be replaced atomically on its own file system only; of
-        # a name of its own, as grid searches may train with one path in several processes.
-        beside = f"{path}.{uuid.uuid4().hex}.tmp"
-        try:
-            with open(beside, "xb") as file:
-                joblib.dump(model, file)
-            os.replace(beside, path)
-        except BaseException:  # Ctrl-C too leaves nothing behind
-            if os.path.exists(beside):
-                os.remove(beside)
-            raise
+        with replacing(self.path, rehearse=rehearse) as file:
+            joblib.dump(model, file)
 
 
 @dataclass

@@ -15,6 +15,9 @@ once, the state of each direction after the last step it takes:
 
     output = [forward, reverse] V + d    V (D H, K)  d (K,)                  D = 2 if bidirectional
 
+If V has more rows, a highway leads to the head: it reads, beside these states, what layer 0 read at
+the last steps, [x_{T-P+1}, ..., x_T], zeros before the first step.
+
 Sequences of different lengths are padded at their end. The padding is never read, and results are
 zeros there. Where a feature is missing (NaN), layer 0 reads its last value that is not, and F more
 features, which say what is missing.
@@ -243,8 +246,21 @@ def _head(p, run, return_sequences):
     if return_sequences:
         return top, np.where(run.valid[:, :, np.newaxis], top @ p["V"] + p["d"], 0)
     last = top[np.arange(len(top)), run.lengths - 1]
-    final = np.concatenate([last[:, :H], top[:, 0, H:]], axis=1)
+    final = np.concatenate([last[:, :H], top[:, 0, H:], *_recent(p, run)], axis=1)
     return final, final @ p["V"] + p["d"]
+
+
+def _highway_steps(p, run):
+    """For each of the highway's steps: its samples, their time steps, and whether there is such a step."""
+    n_steps = (len(p["V"]) - run.hidden.shape[2]) // len(p["W0"])
+    for k in range(n_steps):
+        t = run.lengths - n_steps + k
+        yield np.arange(len(t)), np.maximum(t, 0), (t >= 0)[:, np.newaxis]
+
+
+def _recent(p, run):
+    """What layer 0 read at the last steps, (n, n_in) each."""
+    return [run.reads[0][s, t] * there for s, t, there in _highway_steps(p, run)]
 
 
 def forward(p, X, h0=None, c0=None, *, lengths=None, return_sequences=False, masks=None):
@@ -284,8 +300,9 @@ def backward(
     d_read = d_output @ p["V"].T
     if not return_sequences:
         d_final, d_read = d_read, np.zeros(run.hidden.shape)
-        d_read[np.arange(n), run.lengths - 1, :H] = d_final[:, :H]
-        d_read[:, 0, H:] = d_final[:, H:]
+        d_states, d_recent = np.split(d_final, [run.hidden.shape[2]], axis=1)
+        d_read[np.arange(n), run.lengths - 1, :H] = d_states[:, :H]
+        d_read[:, 0, H:] = d_states[:, H:]
     d_h0, d_c0 = np.empty(run.h_n.shape), np.empty(run.c_n.shape)
     for layer in reversed(range(len(run.reads) - 1)):
         d_above, d_read = d_read, 0
@@ -301,6 +318,9 @@ def backward(
             )  # fmt: skip
             grad |= {f"{name}{layer}{suffix}": g for name, g in zip("WUb", gradients, strict=True)}
             d_read = d_read + d_x
+    for k, (s, t, there) in enumerate(_highway_steps(p, run)):
+        n_in = len(p["W0"])
+        d_read[s, t] += d_recent[:, k * n_in : (k + 1) * n_in] * there
     if len(p["W0"]) == 2 * X.shape[2]:
         d_read = fill_missing_backward(np.where(here, X, 0), d_read)
     return Backward({name: grad[name] for name in p}, d_read, d_h0, d_c0)
@@ -390,11 +410,17 @@ def _loss_and_gradient(
     value = (share[..., np.newaxis] * losses).sum()
     grad = backward(p, X, share[..., np.newaxis] * d_output, **network).d_params
 
-    weights = [name for name in p if name[0] in "WUV"]
-    value += 0.5 * alpha * sum((p[name] ** 2).sum() for name in weights) / total_weight
-    for name in weights:
-        grad[name] = grad[name] + alpha * p[name] / total_weight
+    for name, rows in weights_of(p):
+        value += 0.5 * alpha * (p[name][rows] ** 2).sum() / total_weight
+        grad[name] = grad[name].copy()
+        grad[name][rows] += alpha * p[name][rows] / total_weight
     return value, grad, h_n, c_n
+
+
+def weights_of(p):
+    """What is penalised and decays: names and rows; biases and the highway are free."""
+    n_states = len(p["U0"]) * len(_directions(p))
+    return [(name, slice(n_states) if name == "V" else ...) for name in p if name[0] in "WUV"]
 
 
 # -- training -------------------------------------------------------------------------------------
@@ -426,9 +452,8 @@ class AdamW(Adam):
         self.weight_decay = weight_decay
 
     def update(self, p, grad, learning_rate):
-        for name in p:
-            if name[0] in "WUV":
-                p[name] *= 1 - learning_rate * self.weight_decay
+        for name, rows in weights_of(p):
+            p[name][rows] *= 1 - learning_rate * self.weight_decay
         super().update(p, grad, learning_rate)
 
 
@@ -559,7 +584,7 @@ class Problem(NamedTuple):
 
 def random_problem(
     shape, dtype=np.float64, seed=0,
-    *, bidirectional=False, return_sequences=False, mask_missing=False,
+    *, bidirectional=False, return_sequences=False, mask_missing=False, highway=0,
 ):  # fmt: skip
     """A problem of the given `Shape`; weights are of the size that training starts from."""
     n, T, F, H, L, K = shape
@@ -573,7 +598,8 @@ def random_problem(
             p[f"W{layer}{suffix}"] = rng.uniform(-1, 1, (n_in, 4 * H)) / np.sqrt(n_in)
             p[f"U{layer}{suffix}"] = rng.uniform(-1, 1, (H, 4 * H)) / np.sqrt(H)
             p[f"b{layer}{suffix}"] = rng.uniform(-1, 1, 4 * H)
-    p["V"], p["d"] = rng.uniform(-1, 1, (D * H, K)) / np.sqrt(D * H), rng.uniform(-1, 1, K)
+    read = D * H + highway * (2 * F if mask_missing else F)
+    p["V"], p["d"] = rng.uniform(-1, 1, (read, K)) / np.sqrt(read), rng.uniform(-1, 1, K)
     output, states = (n, T, K) if return_sequences else (n, K), (L * D, n, H)
     shapes = {"X": (n, T, F), "y": output, "h0": states, "c0": states}
     shapes |= {"d_output": output, "d_hidden": (n, T, D * H), "d_h_n": states, "d_c_n": states}

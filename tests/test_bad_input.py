@@ -5,27 +5,49 @@ may crash, hang or return NaN.
 """
 
 import numpy as np
+import pandas as pd
 import pytest
 from helpers.estimators import classifier, model
 from helpers.training import Recorder
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
-from pylstm import LSTMRegressor, SequenceScaler, core, sliding_windows
+from pylstm import LSTMRegressor, SequenceScaler, core, forecast, sliding_windows
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(20, 6, 2)).astype(np.float32)
 y = rng.normal(size=20).astype(np.float32)
 
 
+DATES = np.datetime64("2026-01-01", "s") + np.arange(X.size).reshape(X.shape)
+TABLE = pd.DataFrame(X[:, 0].astype(float), columns=["a", "b"])
+
+
 def fitted():
     return model().fit(X, y)
+
+
+def as_objects(array):
+    """The array's own scalars: `astype(object)` would make Python's of them."""
+    objects = np.empty(array.shape, dtype=object)
+    objects.flat = [array[index] for index in np.ndindex(array.shape)]
+    return objects
 
 
 def with_value(array, value, dtype=None):
     changed = array.astype(dtype or array.dtype)
     changed[(3,) + (0,) * (array.ndim - 1)] = value
     return changed
+
+
+def months():
+    pd = pytest.importorskip("pandas")
+    dates = pd.date_range("2020-01-01", periods=9, freq="MS")
+    return pd.DataFrame({"unique_id": "a", "ds": dates, "y": np.arange(9.0)})
+
+
+def of_months():
+    return model().fit(*sliding_windows(months(), 2))
 
 
 def with_huge_head(regressor):
@@ -42,14 +64,14 @@ WRONG_DATA = {
     "X too large for float32": (
         lambda: model().fit(with_value(X, 1e300, np.float64), y),
         ValueError,
-        "infinity or a value too large",
+        "a value too large",
     ),
     "NaN in y": (lambda: model().fit(X, with_value(y, np.nan)), ValueError, "contains NaN"),
     "inf in y": (lambda: model().fit(X, with_value(y, np.inf)), ValueError, "contains infinity"),
     "y too large for float32": (
-        lambda: model().fit(X, with_value(y, 1e300, np.float64)),
+        lambda: model(standardize=False).fit(X, with_value(y, 1e300, np.float64)),
         ValueError,
-        "infinity or a value too large",
+        "a value too large",
     ),
     "0-D X": (lambda: model().fit(1.0, y), ValueError, "scalar array"),
     "1-D X": (lambda: model().fit(X[:, 0, 0], y), ValueError, "Expected 2D array, got 1D array"),
@@ -80,6 +102,138 @@ WRONG_DATA = {
     "strings in y": (lambda: model().fit(X, ["a"] * 20), ValueError, "could not convert string"),
     "complex X": (lambda: model().fit(X + 1j, y), ValueError, "Complex data not supported"),
     "complex y": (lambda: model().fit(X, y + 1j), ValueError, "Complex data not supported"),
+    "dates in X": (lambda: model().fit(DATES, y), TypeError, "X holds dates"),
+    "dates in a list": (lambda: model().fit(DATES[..., 0].tolist(), y), TypeError, "argument must"),
+    "NumPy's dates in a list": (
+        lambda: model().fit([list(row) for row in DATES[..., 0]], y),
+        TypeError,
+        "X holds dates",
+    ),
+    "NumPy's dates as objects": (
+        lambda: model().fit(as_objects(DATES[..., 0]), y),
+        TypeError,
+        "X holds dates",
+    ),
+    "dates in a list of sequences": (
+        lambda: model().fit([*X[:10], *DATES[10:, :3]], y),
+        TypeError,
+        "X holds dates",
+    ),
+    "dates in a column": (
+        lambda: model().fit(TABLE.assign(day=DATES[:, 0, 0]), y),
+        TypeError,
+        "X holds dates",
+    ),
+    "dates with a time zone in a column": (
+        lambda: model().fit(
+            TABLE[[]].assign(day=pd.Series(DATES[:, 0, 0]).dt.tz_localize("UTC")), y
+        ),
+        TypeError,
+        "X holds dates",
+    ),
+    "durations in X": (lambda: model().fit(DATES - DATES[0], y), TypeError, "X holds .*durations"),
+    "dates in y": (lambda: model().fit(X, DATES[:, 0, 0]), TypeError, "y holds dates"),
+    "dates in a Series y": (
+        lambda: model().fit(X, pd.Series(DATES[:, 0, 0])),
+        TypeError,
+        "y holds dates",
+    ),
+    "durations in y": (
+        lambda: model().fit(X, list(DATES[:, 0, 0] - DATES[0, 0, 0])),
+        TypeError,
+        "y holds .*durations",
+    ),
+    "dates in sample_weight": (
+        lambda: model().fit(X, y, sample_weight=DATES[:, 0, 0]),
+        TypeError,
+        "sample_weight holds dates",
+    ),
+    "dates in a series": (
+        lambda: sliding_windows(DATES[:, 0, 0], window=3),
+        TypeError,
+        "series holds dates",
+    ),
+    "dates in SequenceScaler": (
+        lambda: SequenceScaler().fit([*X[:10], *DATES[10:, :3]]),
+        TypeError,
+        "X holds dates",
+    ),
+    "masked X": (
+        lambda: model().fit(np.ma.array(X, mask=X > 1), y),
+        ValueError,
+        r"X has masked values.*X\.filled\(np\.nan\).*missing='mask'",
+    ),
+    "masked X with missing='mask'": (
+        lambda: model(missing="mask").fit(np.ma.array(X, mask=X > 1), y),
+        ValueError,
+        "X has masked values",
+    ),
+    "masked sequences in a list": (
+        lambda: model().fit([*X[:10], *np.ma.array(X[10:, :3], mask=X[10:, :3] > 0)], y),
+        ValueError,
+        "X has masked values",
+    ),
+    "masked rows in a list": (
+        lambda: model().fit(list(np.ma.array(X[..., 0], mask=X[..., 0] > 1)), y),
+        ValueError,
+        "X has masked values",
+    ),
+    "masked y": (lambda: model().fit(X, np.ma.array(y, mask=y > 1)), ValueError, "y has masked"),
+    "masked y of each time step": (
+        lambda: model(return_sequences=True).fit(X, list(np.ma.array(X, mask=X > 1))),
+        ValueError,
+        "y has masked",
+    ),
+    "masked classes": (
+        lambda: classifier().fit(X, np.ma.array(y > 0, mask=y > 1)),
+        ValueError,
+        "y has masked",
+    ),
+    "masked sample_weight": (
+        lambda: model().fit(X, y, sample_weight=np.ma.array(abs(y), mask=y > 1)),
+        ValueError,
+        "sample_weight has masked",
+    ),
+    "masked lengths": (
+        lambda: model().fit(X, y, lengths=np.ma.array(np.full(20, 3), mask=y > 1)),
+        ValueError,
+        "lengths has masked",
+    ),
+    "dates in a forecast's history": (
+        lambda: model().fit(X[..., :1], y).forecast(DATES[:, 0, 0], steps=2),
+        TypeError,
+        "history holds dates",
+    ),
+    "masked series": (
+        lambda: sliding_windows(np.ma.array(y, mask=y > 1), window=3),
+        ValueError,
+        "series has masked",
+    ),
+    "masked target of windows": (
+        lambda: sliding_windows(y, window=3, target=np.ma.array(y, mask=y > 1)),
+        ValueError,
+        "target has masked",
+    ),
+    "masked X in SequenceScaler": (
+        lambda: SequenceScaler().fit(np.ma.array(X, mask=X > 1)),
+        ValueError,
+        "X has masked",
+    ),
+    "columns swapped in a list of tables": (
+        lambda: model().fit([TABLE, TABLE[["b", "a"]]], y[:2]),
+        ValueError,
+        r"names should match in all tables .* got \['a', 'b'\] and \['b', 'a'\]",
+    ),
+    "columns swapped after the fit": (
+        lambda: model().fit([TABLE, TABLE[:9]], y[:2]).predict([TABLE[["b", "a"]]]),
+        ValueError,
+        "feature names should match",
+    ),
+    "tables and arrays in a list": (
+        lambda: model().fit([TABLE, TABLE.to_numpy()], y[:2]),
+        ValueError,
+        r"got \['a', 'b'\] and \[\]",
+    ),
     "sparse X": (lambda: model().fit(sparse.csr_array(X[:, :, 0]), y), TypeError, "[Ss]parse"),
     "ragged X": (lambda: model().fit([[1.0, 2.0], [1.0]], [0.0, 1.0]), ValueError, "inhomogeneous"),
     "n_timesteps does not divide the columns": (
@@ -185,6 +339,49 @@ WRONG_DATA = {
     ),
     "window of no steps": (lambda: sliding_windows(np.arange(5.0), 0), ValueError, "window"),
     "window no integer": (lambda: sliding_windows(np.arange(5.0), 2.5), ValueError, "window"),
+    # many series
+    "series shorter than a window": (
+        lambda: sliding_windows({"a": np.arange(9.0), "b": np.arange(5.0)}, 6),
+        ValueError,
+        "Series 'b' has 5 steps",
+    ),
+    "series of one step": (
+        lambda: sliding_windows([[1.0], np.arange(9.0)][::-1], 1),
+        ValueError,
+        "Series 1 has 1 step",
+    ),
+    "no series": (lambda: sliding_windows({}, 2), ValueError, "empty dict"),
+    "no rows": (lambda: sliding_windows(months()[:0], 2), ValueError, "without rows"),
+    "unknown column": (
+        lambda: sliding_windows(months(), 2, target="sales"),
+        ValueError,
+        r"'sales' is not the name of one column .*\['y'\]",
+    ),
+    "unsorted times": (
+        lambda: sliding_windows(months().set_index("ds")[["y"]][::-1], 2),
+        ValueError,
+        "not in the order of time: 2020-08-01 follows 2020-09-01",
+    ),
+    "times twice": (
+        lambda: sliding_windows(months().iloc[[0, 1, 1, 2, 3]], 2),
+        ValueError,
+        "more than one row for 2020-02-01",
+    ),
+    "times missing": (
+        lambda: sliding_windows(months().drop(index=3), 2),
+        ValueError,
+        "no row for 2020-04-01",
+    ),
+    "series absent from what is known": (
+        lambda: forecast(fitted(), {"a": X[0], "b": X[1]}, 1, known={"a": X[0]}),
+        ValueError,
+        "known has no series 'b'",
+    ),
+    "other columns in the forecast": (
+        lambda: forecast(of_months(), months().rename(columns={"y": "sales"}), 1),
+        ValueError,
+        r"Unseen at fit time: \['sales'\]",
+    ),
     "scale before fit": (lambda: SequenceScaler().transform(X), NotFittedError, "not fitted yet"),
     "scale inf": (lambda: SequenceScaler().fit(with_value(X, np.inf)), ValueError, "infinity"),
 }
@@ -208,6 +405,13 @@ WRONG_PARAMETERS = {
     "missing": ["ignore", np.nan, None],
     "loss": ["mse", core.SquaredError, None],
     "n_timesteps": [0, -3, 2.0, "all"],
+    "quantile": [0, 1, -0.5, "median"],
+    "standardize": ["yes", None],
+    "window_scaling": ["first", True, 3],
+    "window_features": [-1, 2.0, "price"],
+    "target_features": [-1, 2.0, "price"],
+    "highway": [-1, 2.0, None],
+    "forget_bias": [np.inf, np.nan, "high", None],
     "solver": ["lbfgs", None, 3],
     "alpha": [-0.1, np.nan, "0", None],
     "batch_size": [0, -1, 3.2, None],

@@ -44,9 +44,10 @@ def test_docstring_examples_run(estimator):
     assert result.failed == 0
 
 
-def test_parameters_are_those_of_the_regressor_but_for_the_loss():
+def test_parameters_are_those_of_the_regressor_but_for_what_concerns_targets():
     of_classifier, of_regressor = LSTMClassifier().get_params(), LSTMRegressor().get_params()
     assert of_classifier.keys() - of_regressor.keys() == {"class_weight"}
-    assert of_regressor.keys() - of_classifier.keys() == {"loss"}
+    of_targets = {"loss", "quantile", "target_features", "highway"}
+    assert of_regressor.keys() - of_classifier.keys() == of_targets
     for name in of_classifier.keys() & of_regressor.keys():
         assert of_classifier[name] == of_regressor[name], name

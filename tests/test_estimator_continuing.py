@@ -17,10 +17,11 @@ from helpers.estimators import (
     model,
     y,
 )
+from helpers.training import Recorder
 from numpy.testing import assert_array_equal
 
 from pylstm import core
-from pylstm.training import EMA, SWA, CosineDecay, ReduceOnPlateau, StepDecay
+from pylstm.training import EMA, SWA, CosineDecay, ReduceOnPlateau, StepDecay, TrainingCallback
 
 OPTIONS = {
     "bidirectional": {"bidirectional": True, "num_layers": 2},
@@ -203,3 +204,75 @@ def test_changed_loss_cannot_be_continued():
         fitted.partial_fit(X, y)
     same = model(loss="huber").fit(X, y).set_params(loss=core.Huber(1.0))
     assert same.partial_fit(X, y).n_iter_ == 4
+
+
+class Untouchable(list):
+    """A list that may grow, and lose what was appended, but is never gone through."""
+
+    def __iter__(self):
+        raise AssertionError("each call of partial_fit would become slower than the one before")
+
+    def __getitem__(self, index):
+        assert not isinstance(index, slice) or index.start == len(self) - 1
+        return super().__getitem__(index)
+
+    copy = __iter__
+
+
+@pytest.mark.parametrize("callbacks", [None, [TrainingCallback()]], ids=["", "callbacks"])
+def test_partial_fit_does_not_go_through_the_epochs_before(callbacks):
+    regressor = model(callbacks=callbacks).partial_fit(X, y)
+    twin = copy.deepcopy(regressor)
+    regressor.loss_curve_ = Untouchable(regressor.loss_curve_)
+    for n in range(2, 4):
+        assert regressor.partial_fit(X, y).loss_curve_ is regressor.loss_curve_
+        assert len(regressor.loss_curve_) == regressor.n_iter_ == n
+    twin.partial_fit(X, y).partial_fit(X, y)
+    assert (regressor.loss_, regressor.best_loss_) == (twin.loss_, twin.best_loss_)
+
+
+def test_least_loss_counts_the_epochs_before_whether_or_not_they_were_validated():
+    regressor = model(early_stopping=True).fit(X, y)
+    assert regressor.best_loss_ is None
+    regressor.set_params(early_stopping=False, learning_rate_init=10.0).partial_fit(X, y)
+    assert regressor.best_loss_ == min(regressor.loss_curve_) < regressor.loss_
+    assert regressor.partial_fit(X, y).best_loss_ == min(regressor.loss_curve_)
+
+
+def pickled(regressor):
+    return pickle.loads(pickle.dumps(regressor))
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickled])
+def test_copies_go_on_by_themselves(copied):
+    regressor = model().partial_fit(X, y)
+    other = copied(regressor)
+    regressor.partial_fit(X, y)
+    for _ in range(2):
+        other.partial_fit(X[:20], y[:20])
+    assert len(regressor.loss_curve_) == regressor.n_iter_ == 2
+    assert len(other.loss_curve_) == other.n_iter_ == 3
+    assert_same_fit(regressor, model(max_iter=2).fit(X, y))
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_estimator_is_as_it_was_until_a_fit_has_ended(warm_start):
+    regressor = model(warm_start=warm_start).fit(X, y)
+    before = copy.deepcopy(regressor)
+
+    class Looks(TrainingCallback):
+        def after_iteration(self, model, epoch, evals_log):
+            assert_same_fit(regressor, before)
+
+    regressor.set_params(callbacks=[Looks()]).fit(X[:20], y[:20])
+    assert (regressor._parameters != before._parameters).any()
+
+
+def test_partial_fit_that_fails_takes_its_loss_back():
+    """In the callback after the epoch, which has seen the loss."""
+    regressor = model().partial_fit(X, y)
+    losses = regressor.loss_curve_.copy()
+    regressor.callbacks = [Recorder(event="after_iteration", error=ZeroDivisionError, at=1)]
+    with pytest.raises(ZeroDivisionError):
+        regressor.partial_fit(X, y)
+    assert regressor.loss_curve_ == losses

@@ -13,8 +13,8 @@ from helpers.estimators import (
     Y_STEPS,
     X,
     Y,
-    classifier,
-    model,
+    plain,
+    plain_classifier,
     suiting,
     y,
 )
@@ -107,7 +107,7 @@ def test_each_option_reaches_the_core(parameters, network, options, lengths):
     targets = Y_STEPS if "return_sequences" in network else Y
     arch = core.Architecture(N_FEATURES, 4, n_outputs=2, **network)
     params, losses = by_hand(arch, data, targets, lengths=lengths, **options)
-    fitted = model(**parameters).fit(data, targets, lengths=lengths)
+    fitted = plain(**parameters).fit(data, targets, lengths=lengths)
     assert fitted.loss_curve_ == losses
     assert_array_equal(fitted._parameters, params)
     expected = core.predict(params, data, arch, lengths=lengths)
@@ -124,7 +124,7 @@ def test_each_loss_reaches_the_core(loss, return_sequences):
         N_FEATURES, 4, n_outputs=in_core.n_outputs(2), return_sequences=return_sequences
     )
     params, losses = by_hand(arch, X, targets, loss=in_core)
-    fitted = model(loss=loss, return_sequences=return_sequences).fit(X, targets)
+    fitted = plain(loss=loss, return_sequences=return_sequences).fit(X, targets)
     assert fitted.loss_curve_ == losses
     assert_array_equal(fitted.predict(X), in_core.prediction(core.predict(params, X, arch)))
     assert fitted.n_outputs_ == 2
@@ -134,7 +134,7 @@ def test_classifier_is_the_log_loss_of_the_core():
     arch = core.Architecture(N_FEATURES, 4, n_outputs=2)
     codes = (LABELS == "up").astype(np.float32)[:, np.newaxis]
     params, losses = by_hand(arch, X, codes, loss=core.LogLoss(2))
-    fitted = classifier().fit(X, LABELS)
+    fitted = plain_classifier().fit(X, LABELS)
     assert fitted.loss_curve_ == losses
     expected = core.LogLoss(2).prediction(core.predict(params, X, arch))
     assert_array_equal(fitted.predict_proba(X), expected)
@@ -142,7 +142,7 @@ def test_classifier_is_the_log_loss_of_the_core():
 
 def test_parameters_reach_the_training_pass(train_calls, monkeypatch):
     monkeypatch.setattr(core, "effective_n_threads", lambda n_jobs: 10 + n_jobs)
-    model(alpha=0.25, max_grad_norm=None, batch_size=7, n_jobs=2).fit(X, y)
+    plain(alpha=0.25, max_grad_norm=None, batch_size=7, n_jobs=2).fit(X, y)
     call = train_calls[0]
     assert (call["alpha"], call["max_grad_norm"], call["batch_size"]) == (0.25, None, 7)
     assert call["n_threads"] == 12
@@ -164,7 +164,7 @@ def test_parameters_reach_the_training_pass(train_calls, monkeypatch):
     ],
 )
 def test_solver_and_its_settings_reach_the_optimiser(solver, settings, expected, train_calls):
-    model(solver=solver, learning_rate_init=0.02, **settings).fit(X, y)
+    plain(solver=solver, learning_rate_init=0.02, **settings).fit(X, y)
     optimizer = train_calls[0]["optimizer"]
     assert type(optimizer) is type(expected)
     names = {"adam": ("beta_1", "beta_2", "epsilon"), "sgd": ("momentum", "nesterov")}[solver]
@@ -174,17 +174,17 @@ def test_solver_and_its_settings_reach_the_optimiser(solver, settings, expected,
 
 def test_alpha_is_the_weight_decay_of_adamw():
     def norm_of(solver, alpha):
-        fitted = model(solver=solver, alpha=alpha, learning_rate_init=0.01, max_iter=20).fit(X, y)
+        fitted = plain(solver=solver, alpha=alpha, learning_rate_init=0.01, max_iter=20).fit(X, y)
         return np.linalg.norm(fitted.recurrent_coefs_[0])
 
     assert norm_of("adamw", 20.0) < 0.2 * norm_of("adamw", 0.0)
     assert norm_of("adamw", 0.0) == norm_of("adam", 0.0)
-    undecayed = model(solver="adamw").fit(X, y)
-    assert undecayed.loss_curve_ == model().fit(X, y).loss_curve_
+    undecayed = plain(solver="adamw").fit(X, y)
+    assert undecayed.loss_curve_ == plain().fit(X, y).loss_curve_
 
 
 def test_dropout_is_for_training_only():
-    fitted = model(dropout=0.5, recurrent_dropout=0.5).fit(X, y)
+    fitted = plain(dropout=0.5, recurrent_dropout=0.5).fit(X, y)
     assert_array_equal(fitted.predict(X), fitted.predict(X))
     expected = core.predict(fitted._parameters, X, fitted._architecture)[:, 0]
     assert_array_equal(fitted.predict(X), expected)

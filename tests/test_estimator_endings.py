@@ -1,4 +1,4 @@
-"""How training ends: converged, stalled, diverged, interrupted, failed."""
+"""How training ends: converged, stalled, diverged, failed; interrupted is next door."""
 
 import copy
 import warnings
@@ -16,6 +16,7 @@ from helpers.estimators import (
     Y,
     assert_same_weights,
     model,
+    plain,
     raises,
     replace_pass,
     suiting,
@@ -24,7 +25,7 @@ from helpers.estimators import (
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
-from pylstm import LSTMRegressor, _unchecked, core
+from pylstm import _unchecked, core
 
 
 def test_max_iter_warns_and_convergence_does_not():
@@ -50,16 +51,15 @@ def test_warnings_point_at_the_call_of_fit():
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_divergence_warns_what_to_change_and_keeps_the_first_weights(monkeypatch):
+def test_divergence_warns_what_to_change_and_keeps_the_first_weights():
     with pytest.warns(ConvergenceWarning, match=r"learning_rate_init.*max_grad_norm.*standardise"):
         diverged = model(solver="sgd", learning_rate_init=1e20, max_grad_norm=None).fit(X, y)
     assert diverged.n_iter_ == 0
     assert np.isnan(diverged.loss_)
     assert np.isfinite(diverged.predict(X)).all()
-    replace_pass(monkeypatch, 1, raises(KeyboardInterrupt))
-    with pytest.warns(UserWarning, match="interrupted"):
-        untrained = model().fit(X, y)
-    assert_same_weights(diverged, untrained)
+    seed = np.random.RandomState(0).randint(np.iinfo(np.int32).max, size=3)[0]
+    untrained = core.init_parameters(diverged._architecture, random_state=seed)
+    assert_array_equal(diverged._parameters, untrained)
 
 
 def test_divergence_keeps_the_best_weights(monkeypatch):
@@ -118,11 +118,11 @@ def test_stalling_is_judged_by_the_loss_of_zero_outputs(loss, return_sequences, 
     parameters = {"loss": loss, "return_sequences": return_sequences, "n_iter_no_change": 1}
     monkeypatch.setattr(_unchecked, "train", lambda *args, **options: of_zeros + 1e-3)
     with pytest.warns(ConvergenceWarning, match="worse than that of an output of 0"):
-        model(**parameters).fit(X, targets, weight, lengths=LENGTHS)
+        plain(**parameters).fit(X, targets, weight, lengths=LENGTHS)
     monkeypatch.setattr(_unchecked, "train", lambda *args, **options: of_zeros - 1e-3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model(**parameters).fit(X, targets, weight, lengths=LENGTHS)
+        plain(**parameters).fit(X, targets, weight, lengths=LENGTHS)
 
 
 @pytest.mark.parametrize("loss", ALL_LOSSES, ids=str)
@@ -132,27 +132,6 @@ def test_training_gone_astray_ends_with_a_usable_network(loss):
             loss=loss, solver="sgd", learning_rate_init=300.0, max_grad_norm=None, max_iter=30
         ).fit(X, suiting(loss, Y))
     assert np.isfinite(fitted.predict(X.astype(np.float64))).all()
-
-
-def test_interrupt_keeps_the_last_finished_epoch(monkeypatch):
-    two_epochs = model(max_iter=2).fit(X, y)
-    replace_pass(monkeypatch, 3, raises(KeyboardInterrupt))
-    regressor = model(max_iter=9)
-    with pytest.warns(UserWarning, match="interrupted after 2 epochs"):
-        assert regressor.fit(X, y) is regressor
-    assert_same_weights(regressor, two_epochs)
-    assert regressor.loss_curve_ == two_epochs.loss_curve_
-    assert regressor.n_iter_ == 2
-
-
-def test_interrupt_keeps_the_best_epoch_with_early_stopping(monkeypatch):
-    scores = iter([0.9, 0.3])
-    one_epoch = model(early_stopping=True, max_iter=1).fit(X, y)
-    monkeypatch.setattr(LSTMRegressor, "_validation_score", lambda *args: next(scores))
-    replace_pass(monkeypatch, 3, raises(KeyboardInterrupt))
-    with pytest.warns(UserWarning, match="interrupted after 2 epochs"):
-        regressor = model(early_stopping=True, max_iter=9).fit(X, y)
-    assert_same_weights(regressor, one_epoch)
 
 
 @pytest.mark.parametrize("warm_start", [False, True])

@@ -13,6 +13,7 @@ from helpers.estimators import (
     Y,
     classifier,
     model,
+    plain,
     with_padding,
     y,
 )
@@ -32,7 +33,7 @@ from pylstm import SequenceScaler, core
     ids=str,
 )
 def test_transform_gives_the_final_hidden_states(parameters, lengths):
-    fitted = model(**parameters)
+    fitted = plain(**parameters)
     fitted.fit(X, Y_STEPS if "return_sequences" in parameters else Y, lengths=lengths)
     states = core.forward(fitted._parameters, X, fitted._architecture, lengths=lengths)
     last = states.h_n[-2:] if "bidirectional" in parameters else states.h_n[-1:]
@@ -93,7 +94,7 @@ def test_network_is_a_step_before_another_estimator():
 
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["", "lengths"])
 def test_gate_activations_are_those_of_the_core(lengths):
-    fitted = model(num_layers=2, bidirectional=True).fit(X, y, lengths=lengths)
+    fitted = plain(num_layers=2, bidirectional=True).fit(X, y, lengths=lengths)
     traces = core.gate_activations(fitted._parameters, X, fitted._architecture, lengths=lengths)
     for cell, (layer, direction) in enumerate(
         [(0, "forward"), (0, "reverse"), (1, "forward"), (1, "reverse")]

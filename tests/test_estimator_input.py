@@ -1,8 +1,19 @@
 """X in every layout, dtype and number of dimensions."""
 
 import numpy as np
+import pandas as pd
 import pytest
-from helpers.estimators import N_FEATURES, N_SAMPLES, N_TIMESTEPS, X, assert_same_weights, model, y
+from helpers.estimators import (
+    LENGTHS,
+    N_FEATURES,
+    N_SAMPLES,
+    N_TIMESTEPS,
+    X,
+    assert_same_weights,
+    classifier,
+    model,
+    y,
+)
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.testing import assert_array_equal
 
@@ -38,7 +49,9 @@ SAME_DATA = {
 
 @pytest.mark.parametrize("same", SAME_DATA.values(), ids=SAME_DATA.keys())
 def test_layout_and_type_of_X_change_no_bit(same):
-    assert_array_equal(model().fit(same, y).predict(same), model().fit(X, y).predict(X))
+    fitted, expected = model().fit(same, y), model().fit(X, y)
+    assert_same_weights(fitted, expected)
+    assert_array_equal(fitted.predict(same).astype(np.float32), expected.predict(X))
 
 
 def test_integers_are_taken_as_numbers():
@@ -107,6 +120,49 @@ def test_other_number_of_time_steps_raises():
         regressor.predict(X[:, :4])
     with pytest.raises(ValueError, match="4 time steps"):
         regressor.partial_fit(X[:, :4], y)
+
+
+def test_other_number_of_features_in_each_time_step_raises():
+    """The number of columns alone, which scikit-learn compares, would let the network read elsewhere."""
+    square = model().fit(X[:, :2], y)  # two steps of two features
+    with pytest.raises(ValueError, match="X has 1 time steps, but LSTMRegressor was fitted with 2"):
+        square.predict(X[:, :2, 0])
+    univariate = model().fit(X[:, :2, 0], y)
+    with pytest.raises(ValueError, match=r"2 features in each time step, .* fitted with 1"):
+        univariate.predict(X[:, :2])
+    with pytest.raises(ValueError, match=r"2 features in each time step, .* fitted with 1"):
+        univariate.partial_fit(X[:, :2], y)
+
+
+def test_flattened_windows_are_unfolded_as_in_fit():
+    flat = X.reshape(N_SAMPLES, -1)
+    regressor = model(n_timesteps=N_TIMESTEPS).fit(flat, y)
+    expected = regressor.predict(flat)
+    assert_array_equal(regressor.set_params(n_timesteps=2).predict(flat), expected)
+
+
+def test_lists_of_tables_bring_the_names_of_their_features():
+    tables = [pd.DataFrame(sample, columns=["a", "b"]) for sample in X]
+    regressor = model().fit(tables, y)
+    assert regressor.feature_names_in_.tolist() == ["a", "b"]
+    expected = model().fit(X, y).predict(X)
+    assert_array_equal(regressor.predict(tables).astype(np.float32), expected)
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        regressor.predict(X)
+    of_many_lengths = [table[:length] for table, length in zip(tables, LENGTHS, strict=True)]
+    assert model().fit(of_many_lengths, y).feature_names_in_.tolist() == ["a", "b"]
+
+
+def test_arrays_that_could_have_a_mask_are_taken_if_nothing_is_masked():
+    regressor = model().fit(np.ma.array(X), np.ma.array(y, mask=False))
+    assert_same_weights(regressor, model().fit(X, y))
+
+
+def test_dates_may_be_classes():
+    days = np.array(["2026-01-01", "2026-01-02"], dtype="datetime64[D]")
+    fitted = classifier().fit(X, days[(y > 0).astype(int)])
+    assert_array_equal(fitted.classes_, days)
+    assert fitted.predict(X).dtype == days.dtype
 
 
 def test_predictions_that_overflow_raise():

@@ -14,6 +14,7 @@ from helpers.estimators import (
     assert_same_results,
     data_for,
     model,
+    plain,
     ragged,
     with_padding,
     y,
@@ -187,12 +188,12 @@ def test_in_one_batch_of_sequences_weight_is_repetition():
 
 def test_samples_of_one_batch_differ_by_their_lengths_alone():
     constant, targets = np.ones((3, 6, 1)), np.ones(3)
-    merged = model(batch_size=100).fit(constant, targets, lengths=[2, 4, 6])
-    pairs = model(batch_size=100).fit(
+    merged = plain(batch_size=100).fit(constant, targets, lengths=[2, 4, 6])
+    pairs = plain(batch_size=100).fit(
         np.repeat(constant, 2, axis=0), np.ones(6), lengths=[2, 4, 6, 6, 4, 2]
     )
     assert_same_fit(merged, pairs)
-    other = model(batch_size=100).fit(constant, targets, lengths=[2, 2, 6])
+    other = plain(batch_size=100).fit(constant, targets, lengths=[2, 2, 6])
     assert merged.loss_curve_ != other.loss_curve_
 
 

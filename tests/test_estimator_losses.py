@@ -13,6 +13,7 @@ from helpers.estimators import (
     assert_same_fit,
     expected_score,
     model,
+    plain,
     suiting,
     y,
 )
@@ -51,7 +52,7 @@ TRAINED = {
     ids=["one target", "two targets"],
 )
 def test_quantiles_are_the_last_axis_and_sorted(targets, shape):
-    fitted = model(loss=core.Quantile((0.1, 0.5, 0.9)), max_iter=1).fit(X, targets)
+    fitted = plain(loss=core.Quantile((0.1, 0.5, 0.9)), max_iter=1).fit(X, targets)
     predicted = fitted.predict(X)
     assert predicted.shape == shape
     assert (np.diff(predicted, axis=-1) >= 0).all()
@@ -97,7 +98,7 @@ def test_gaussian_finds_a_deviation_that_differs_between_samples():
 
 def test_standard_deviations_are_shaped_as_the_means():
     for targets in (y, Y, Y_STEPS, Y_STEPS[..., 0]):
-        fitted = model(loss="gaussian", return_sequences=targets[0].size > 2).fit(X, targets)
+        fitted = plain(loss="gaussian", return_sequences=targets[0].size > 2).fit(X, targets)
         mean, deviation = fitted.predict(X, return_std=True)
         assert mean.shape == deviation.shape == targets.shape
         assert (deviation > 0).all()

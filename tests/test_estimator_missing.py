@@ -11,6 +11,7 @@ from helpers.estimators import (
     assert_same_fit,
     classifier,
     model,
+    plain,
     y,
 )
 from numpy.testing import assert_array_equal
@@ -22,8 +23,8 @@ def test_nan_is_accepted_only_as_missing_and_infinity_never(lengths):
         model().fit(WITH_GAPS, y, lengths=lengths)
     fitted = model(missing="mask").fit(WITH_GAPS, y, lengths=lengths)
     assert np.isfinite(fitted.predict(WITH_GAPS, lengths=lengths)).all()
-    plain = model().fit(X, y, lengths=lengths)
-    for call in (plain.predict, plain.transform, plain.gate_activations):
+    complete = model().fit(X, y, lengths=lengths)
+    for call in (complete.predict, complete.transform, complete.gate_activations):
         with pytest.raises(ValueError, match="NaN"):
             call(WITH_GAPS, lengths=lengths)
     for value in (np.inf, -np.inf):
@@ -47,7 +48,7 @@ def test_missing_targets_raise():
 
 
 def test_mask_reads_the_last_observed_value_and_what_is_missing():
-    masked = model(missing="mask", dtype="float64").fit(WITH_GAPS, y)
+    masked = plain(missing="mask", dtype="float64").fit(WITH_GAPS, y)
     missing = np.isnan(WITH_GAPS)
     filled = np.zeros(X.shape)
     last = np.zeros(X[:, 0].shape)
@@ -55,9 +56,9 @@ def test_mask_reads_the_last_observed_value_and_what_is_missing():
         last = np.where(missing[:, t], last, WITH_GAPS[:, t])
         filled[:, t] = last
     inputs = np.concatenate([filled, missing], axis=2)
-    plain = model(dtype="float64").fit(inputs, y)
-    assert_array_equal(masked._parameters, plain._parameters)
-    assert_array_equal(masked.predict(WITH_GAPS.astype(float)), plain.predict(inputs))
+    complete = plain(dtype="float64").fit(inputs, y)
+    assert_array_equal(masked._parameters, complete._parameters)
+    assert_array_equal(masked.predict(WITH_GAPS.astype(float)), complete.predict(inputs))
 
 
 def test_mask_learns_from_what_is_missing():

@@ -1,16 +1,28 @@
 """Pickles and other files: what they hold, and that it goes on exactly."""
 
+import copy
 import pickle
 
 import joblib
 import numpy as np
 import pytest
-from helpers.estimators import X, assert_same_weights, model, standardised, y
+from helpers.estimators import (
+    LABELS,
+    X,
+    assert_same_fit,
+    assert_same_weights,
+    classifier,
+    model,
+    standardised,
+    y,
+)
 from numpy.testing import assert_array_equal
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 
 import pylstm._persistence as persistence
 from pylstm import LSTMRegressor, SequenceScaler
+from pylstm.training import EMA, SWA
 
 
 def pickled(regressor, path):
@@ -71,12 +83,12 @@ def with_format(number):
 
 
 def test_pickle_carries_the_format_version():
-    assert model().__getstate__()["_pylstm_format"] == persistence.FORMAT == 1
+    assert model().__getstate__()["_pylstm_format"] == persistence.FORMAT == 2
 
 
 def test_pickle_of_a_newer_format_is_refused():
-    with pytest.raises(ValueError, match=r"format 2; the installed one reads formats up to 1"):
-        LSTMRegressor().__setstate__(with_format(2))
+    with pytest.raises(ValueError, match=r"format 3; the installed one reads formats up to 2"):
+        LSTMRegressor().__setstate__(with_format(3))
 
 
 @pytest.mark.parametrize("stamp", [None, "1.0", 0])
@@ -97,3 +109,59 @@ def test_pickle_of_an_older_format_is_migrated(monkeypatch):
     restored.__setstate__(old)
     assert (restored.hidden_size, restored.step) == (4, 2)
     assert np.isfinite(restored.predict(X)).all()
+
+
+# Without what only training needs
+
+
+@pytest.mark.parametrize(
+    ("parameters", "times"),
+    [
+        ({}, 3),  # weights and Adam's two moments
+        ({"solver": "sgd"}, 2),
+        ({"averaging": EMA(0.9)}, 4),  # the average is what predicts
+        ({"averaging": SWA(0.0)}, 6),  # its sum in double precision
+    ],
+    ids=str,
+)
+def test_pickle_holds_no_weights_twice(parameters, times):
+    regressor = model(hidden_size=100, **parameters).fit(X, y)
+    size = len(pickle.dumps(regressor)) / regressor._parameters.nbytes
+    assert times <= size < times + 0.2
+
+
+@pytest.mark.parametrize("averaging", [None, EMA(0.9), SWA(0.0)], ids=str)
+def test_without_optimizer_there_is_nothing_but_the_weights(averaging):
+    regressor = model(hidden_size=100, averaging=averaging).fit(X, y)
+    twin = copy.deepcopy(regressor)
+    small = regressor.without_optimizer()
+    assert 1 <= len(pickle.dumps(small)) / regressor._parameters.nbytes < 1.2
+    for name in ("predict", "transform"):
+        assert_array_equal(getattr(small, name)(X), getattr(regressor, name)(X))
+    assert small.get_params() == regressor.get_params()
+    assert small.loss_curve_ == regressor.loss_curve_
+    small.output_coef_[:] = 0
+    assert_same_fit(regressor, twin)
+    assert_same_fit(regressor.partial_fit(X, y), twin.partial_fit(X, y))
+
+
+@pytest.mark.parametrize("call", ["fit", "partial_fit"])
+@pytest.mark.parametrize("averaging", [None, EMA(0.9)], ids=str)
+def test_training_without_an_optimizer_starts_a_new_one(averaging, call):
+    regressor = model(averaging=averaging, warm_start=True, max_iter=1).fit(X, y)
+    small = pickle.loads(pickle.dumps(regressor.without_optimizer()))
+    getattr(small, call)(X, y)
+    assert small._optimizer.n_steps == 3
+    assert small.n_iter_ == len(small.loss_curve_) == 2
+    assert (small._parameters != regressor._parameters).any()
+
+
+def test_classifier_without_optimizer_keeps_its_classes():
+    fitted = classifier().fit(X, LABELS)
+    small = pickle.loads(pickle.dumps(fitted.without_optimizer()))
+    assert_array_equal(small.predict(X), fitted.predict(X))
+
+
+def test_unfitted_estimator_has_no_copy_without_optimizer():
+    with pytest.raises(NotFittedError):
+        model().without_optimizer()

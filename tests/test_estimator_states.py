@@ -17,6 +17,7 @@ from helpers.estimators import (
     assert_same_results,
     classifier,
     model,
+    plain,
     suiting,
     with_padding,
     y,
@@ -99,7 +100,7 @@ def test_classifier_goes_on_from_a_state():
 
 @pytest.mark.parametrize("num_layers", [1, 2])
 def test_stateful_windows_are_predicted_as_one_long_sequence(num_layers):
-    fitted = model(**STATEFUL, num_layers=num_layers, return_sequences=True).fit(X, Y_STEPS)
+    fitted = plain(**STATEFUL, num_layers=num_layers, return_sequences=True).fit(X, Y_STEPS)
     predicted, final = fitted.predict(X, return_state=True)
     long = X.reshape(1, -1, N_FEATURES)
     output, h, c = core.predict(fitted._parameters, long, fitted._architecture, return_states=True)
@@ -111,7 +112,7 @@ def test_stateful_windows_are_predicted_as_one_long_sequence(num_layers):
 
 
 def test_stateful_features_are_those_that_predictions_are_made_of():
-    fitted = model(**STATEFUL, dtype="float64").fit(X, y)
+    fitted = plain(**STATEFUL, dtype="float64").fit(X, y)
     outputs = fitted.transform(X) @ fitted.output_coef_[:, 0] + fitted.output_intercept_[0]
     assert_allclose(outputs, fitted.predict(X), rtol=1e-6)
     gates = fitted.gate_activations(X)

@@ -24,7 +24,7 @@ def test_contributions_are_drawn_as_they_are(plt, fitted):
     assert [line.get_ydata().tolist() for line in display.lines_] == X[3].T.tolist()
     widths = [bar.get_width() for bar in display.feature_bars_]
     assert_allclose(widths, attributions.values[3].sum(axis=0), atol=1e-9)
-    assert_allclose(display.prediction, fitted.predict(X)[3], rtol=1e-5)
+    assert_allclose(display.prediction, fitted.predict(X)[3], rtol=1e-5, atol=1e-6)
     assert display.axes_.shape == (2, 2)
     display.figure_.draw_without_rendering()
     again = AttributionDisplay.from_attributions(attributions, sample=3, ax=display.axes_)

@@ -49,8 +49,9 @@ def assert_complete(attributions, expected=None, base=None):
         assert_allclose(attributions.base_values, base, rtol=1e-5, atol=1e-5)
 
 
-def zeros_like(fitted, X):
-    return fitted.predict(np.zeros_like(X))
+def at_zero(fitted, X):
+    """Predictions for what the network reads as zeros: the mean of X in fit."""
+    return fitted.predict(np.broadcast_to(fitted._units.inputs.mean, X.shape).copy())
 
 
 # -- complete -------------------------------------------------------------------------------------
@@ -71,7 +72,7 @@ def test_contributions_add_up_to_the_difference_of_predictions(parameters):
     attributions = integrated_gradients(fitted, X)
     assert isinstance(attributions, Attributions)
     assert attributions.values.shape == X.shape
-    assert_complete(attributions, fitted.predict(X), zeros_like(fitted, X))
+    assert_complete(attributions, fitted.predict(X), at_zero(fitted, X))
     assert_array_equal(attributions.data, X)
 
 
@@ -81,7 +82,7 @@ def test_every_loss_is_explained_as_it_is_predicted(loss):
     attributions = integrated_gradients(fitted, X[SOME])
     expected = fitted.predict(X[SOME]).reshape(12, -1)
     assert attributions.values.shape == (12, 6, 2, expected.shape[1])
-    assert_complete(attributions, expected, zeros_like(fitted, X[SOME]).reshape(12, -1))
+    assert_complete(attributions, expected, at_zero(fitted, X[SOME]).reshape(12, -1))
     fitted = model(loss=loss).fit(X, suiting(loss, y))
     if not isinstance(fitted.predict(X)[0], np.ndarray):
         assert_complete(integrated_gradients(fitted, X[SOME]), fitted.predict(X[SOME]))
@@ -117,7 +118,7 @@ def test_gradients_of_predictions_are_those_of_finite_differences():
 
 def test_of_a_linear_function_contributions_are_weight_times_way():
     """A network whose units stay small is nearly linear in its last input."""
-    fitted = model(hidden_size=1, dtype="float64", max_iter=1).fit(X, y)
+    fitted = model(hidden_size=1, dtype="float64", max_iter=1, standardize=False).fit(X, y)
     for weights in fitted.recurrent_coefs_ + fitted.input_coefs_ + fitted.gate_intercepts_:
         weights[...] = 0
     fitted.input_coefs_[0][:, 2] = [1e-4, -3e-4]  # of the candidate: c = sigmoid(0) x w, h = c / 2
@@ -133,7 +134,7 @@ def test_quantiles_that_change_places_on_the_line():
     """Where they do, the gradient jumps: more nodes would not help, only more of them there."""
     fitted = model(loss=Quantile((0.1, 0.3, 0.5, 0.7, 0.9)), max_iter=1).fit(X, y)
     attributions = integrated_gradients(fitted, 3 * X)
-    crosses = np.diff(fitted._network_output(3 * X)[0]) < 0
+    crosses = np.diff(fitted._finite_output(fitted._check_inputs(3 * X, None))[0]) < 0
     assert crosses.any()
     assert_complete(attributions, fitted.predict(3 * X))
 
@@ -312,6 +313,23 @@ def test_missing_values_in_a_background_are_refused():
         expected_gradients(fitted, WITH_GAPS, WITH_GAPS)
 
 
+@pytest.mark.parametrize("window_scaling", ["last", "mean", "standard"])
+@pytest.mark.parametrize("highway", [0, 3])
+def test_windows_on_scales_of_their_own(window_scaling, highway):
+    options = {"window_scaling": window_scaling, "highway": highway}
+    fitted = model(**options).fit(100 + 10 * X, 1000 + 50 * Y)
+    data = 100 + 10 * X[SOME]
+    attributions = integrated_gradients(fitted, data)
+    assert_complete(attributions, fitted.predict(data))
+    assert_array_equal(attributions.data, data)
+    # The same windows elsewhere: read as others of the same course, on the same scales.
+    background = expected_gradients(fitted, data, 100 + 10 * X[20:24])
+    assert_complete(background, fitted.predict(data))
+    if window_scaling == "last":
+        moved = expected_gradients(fitted, data, 10 * X[20:24])
+        assert_allclose(moved.base_values, background.base_values, rtol=1e-7)
+
+
 # -- around a network -----------------------------------------------------------------------------
 
 
@@ -343,7 +361,7 @@ def test_other_transformers_are_explained_behind_them():
     fitted = make_pipeline(PCA(6), model()).fit(FLAT, y)
     attributions = integrated_gradients(fitted, FLAT)
     assert attributions.values.shape == (45, 6, 1)
-    assert_allclose(attributions.data[..., 0], fitted[0].transform(FLAT))
+    assert_allclose(attributions.data[..., 0], fitted[0].transform(FLAT), rtol=1e-6)
     assert_complete(attributions, fitted.predict(FLAT))
 
 

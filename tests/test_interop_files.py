@@ -60,6 +60,14 @@ PARAMETERS = {
     "SWA to come": {"averaging": SWA(0.9), "max_grad_norm": None},
     "early stopping": {"early_stopping": True, "learning_rate": ReduceOnPlateau(patience=2)},
     "own random state": {"random_state": np.random.RandomState(5), "loss": Huber(0.3)},
+    "scaled by windows": {
+        "window_scaling": "standard",
+        "window_features": np.array([1]),
+        "target_features": 1,
+        "forget_bias": "chrono",
+    },
+    "highway": {"highway": 2, "loss": "quantile", "quantile": (0.1, 0.9), "warm_start": True},
+    "as it is": {"standardize": False, "quantile": np.array([0.2, 0.4]), "loss": "quantile"},
     "NumPy's numbers": {"hidden_size": np.int64(3), "alpha": np.float32(0.1), "batch_size": 20},
 }
 
@@ -67,7 +75,7 @@ PARAMETERS = {
 @pytest.mark.parametrize("parameters", PARAMETERS.values(), ids=PARAMETERS)
 def test_a_model_is_the_same_and_goes_on_training(parameters):
     data, targets = data_for(parameters)
-    fitted = model(**parameters, warm_start=True).fit(data, targets)
+    fitted = model(**(parameters | {"warm_start": True})).fit(data, targets)
     back = copied(fitted)
     for name, value in back.get_params().items():
         assert type(value) is type(getattr(fitted, name)) or isinstance(
@@ -161,6 +169,12 @@ def test_streams_states_and_forecasts_are_the_same():
         forecast(back, SERIES, **options), forecast(fitted, SERIES, **options), strict=True
     ):
         assert_array_equal(*pair)
+
+
+def test_a_model_without_its_optimizer_is_saved_as_one():
+    small = model(averaging=EMA(0.9)).fit(X, y).without_optimizer()
+    assert len(saved(small)) == len(saved(small, optimizer=False))
+    assert_array_equal(copied(small).predict(X), small.predict(X))
 
 
 def test_without_the_optimizer_a_file_is_small_and_predicts_the_same():

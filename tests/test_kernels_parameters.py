@@ -1,9 +1,15 @@
 """The flat vector of parameters: its order, packing, first values."""
 
+import hashlib
+import inspect
+import textwrap
+
 import numpy as np
 import pytest
+from helpers import dispatch
 from helpers.kernels import DTYPES, set_up
 from numpy.testing import assert_allclose, assert_array_equal
+from programs import run_python
 from reference import Shape
 
 from pylstm import core
@@ -100,6 +106,43 @@ def test_initial_parameters_are_those_of_the_random_state():
     assert_array_equal(core.init_parameters(arch, random_state=np.random.RandomState(0)), first)
     assert not np.array_equal(core.init_parameters(arch, random_state=1), first)
     assert_allclose(core.init_parameters(arch, dtype=np.float64, random_state=0), first, rtol=1e-6)
+
+
+@pytest.mark.on_every_instruction_set
+@pytest.mark.parametrize("n", [1, 2, 31, 32, 33, 64, 100, 300])
+def test_orthogonal_matrices_are_those_of_a_qr_decomposition(n):
+    matrix = np.random.default_rng(n).standard_normal((n, n))
+    Q, R = np.linalg.qr(matrix)
+    result = matrix.copy()
+    dispatch.kernels.make_orthogonal(result, 1)
+    assert_allclose(result.T @ result, np.eye(n), atol=1e-14)
+    assert_allclose(result, Q * np.sign(np.diag(R)), atol=1e-11)
+
+
+@pytest.mark.usefixtures("threads_even_for_little_work")
+def test_initial_parameters_depend_on_no_library_thread_or_instruction_set():
+    def digest(H, dtype, n_threads=1):
+        arch = core.Architecture(1, H)
+        params = core.init_parameters(arch, dtype=dtype, random_state=0, n_threads=n_threads)
+        return hashlib.sha256(params.tobytes()).hexdigest()
+
+    expected = digest(300, np.float64), digest(450, np.float32)
+    assert digest(300, np.float64, n_threads=3) == expected[0]
+    for name in dispatch.available_instruction_sets():
+        output = run_python(
+            f"""
+            import hashlib
+            import numpy as np
+            from pylstm import core
+
+            {textwrap.indent(inspect.getsource(digest), " " * 8).strip()}
+            print(digest(300, np.float64), digest(450, np.float32))
+            """,
+            PYLSTM_ISA=name,
+            OPENBLAS_NUM_THREADS="2",
+            OPENBLAS_CORETYPE="Prescott",
+        )
+        assert output.split() == list(expected)
 
 
 def test_both_directions_start_from_parameters_of_the_same_kind_but_not_the_same():

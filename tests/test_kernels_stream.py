@@ -14,14 +14,14 @@ pytestmark = [pytest.mark.kernels, pytest.mark.usefixtures("one_blas_thread")]
 @pytest.mark.on_every_instruction_set
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("mask_missing", [False, True], ids=["complete", "missing"])
-@pytest.mark.parametrize("return_sequences", [False, True], ids=["final", "sequences"])
+@pytest.mark.parametrize(
+    "head", [{}, {"return_sequences": True}, {"highway": 4}], ids=["final", "sequences", "highway"]
+)
 @pytest.mark.parametrize(
     "shape", [Shape(2, 9, 1, 1), Shape(3, 20, 5, 33, 3, 2), Shape(2, 9, 3, 8, 2)], ids=str
 )
-def test_stream_gives_the_bits_of_forward_at_every_step(
-    shape, return_sequences, mask_missing, dtype
-):
-    options = {"return_sequences": return_sequences, "mask_missing": mask_missing}
+def test_stream_gives_the_bits_of_forward_at_every_step(shape, head, mask_missing, dtype):
+    options = head | {"mask_missing": mask_missing}
     problem, arch, params, *_ = set_up(shape, dtype, **options)
     stream = core.Stream(params, arch)
     assert not np.any(stream.states)
@@ -34,7 +34,9 @@ def test_stream_gives_the_bits_of_forward_at_every_step(
         for t, x in enumerate(sequence):
             output = stream.step(x)
             whole = core.forward(params, sequence[np.newaxis, : t + 1], arch, **states)
-            assert_array_equal(output, whole.output[0, t] if return_sequences else whole.output[0])
+            assert_array_equal(
+                output, whole.output[0, t] if arch.return_sequences else whole.output[0]
+            )
             assert_array_equal(stream.states, [whole.h_n[:, 0], whole.c_n[:, 0]])
 
 

@@ -178,6 +178,76 @@ def test_ctrl_c_stops_training_within_a_second_after_a_whole_step():
     )
 
 
+def test_ctrl_c_is_noticed_within_a_second_whatever_the_block():
+    run_python(
+        """
+        import signal
+        import threading
+        import time
+        import numpy as np
+        from pylstm import core
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        arch, T = core.Architecture(n_features=3, hidden_size=32), 2**27
+        params = core.init_parameters(arch, random_state=0)
+        X = np.broadcast_to(np.float32(1), (17, T, 3))
+        y = np.ones((17, 1), np.float32)
+        first_is_long, last_is_long = np.ones(17, int), np.ones(17, int)
+        first_is_long[0] = last_is_long[16] = T
+
+        def predict(X):
+            core.predict(params, X, arch, n_threads=1)
+
+        def gradient(X, **options):
+            core.loss_and_gradient(params, X, y[: len(X)], arch, **options)
+
+        calls = [
+            lambda: predict(X[:1]),
+            lambda: gradient(X[:1], n_threads=1),
+            # of two blocks one is done at once; the thread that is may be the one that asks
+            lambda: gradient(X, lengths=first_is_long, n_threads=2),
+            lambda: gradient(X, lengths=last_is_long, n_threads=2),
+        ]
+        for number, call in enumerate(calls):
+
+            def interrupt():
+                global sent
+                sent = time.process_time()  # on a busy machine the clock runs while it waits
+                signal.raise_signal(signal.SIGINT)
+
+            threading.Timer(0.3, interrupt).start()
+            try:
+                call()
+            except KeyboardInterrupt:
+                late = time.process_time() - sent
+                assert late < 1, (number, late)
+            else:
+                raise AssertionError(number)
+        """
+    )
+
+
+def test_very_many_threads_are_no_more_than_a_few_for_each_processor():
+    most = core.effective_n_threads(10**6)
+    assert most == (4 * os.cpu_count() if dispatch.kernels.has_openmp() else 1)
+    assert core.effective_n_threads(2**31) == core.effective_n_threads(10**30) == most
+    problem, arch, params, *_ = set_up(Shape(40, 3, 2, 4))
+    assert_array_equal(
+        core.predict(params, problem.X, arch, n_threads=2**40),
+        core.predict(params, problem.X, arch, n_threads=1),
+    )
+
+
+def test_the_number_of_threads_is_an_integer():
+    problem, arch, params, *_ = set_up(Shape(40, 3, 2, 4))
+    for wrong in (0.5, np.float32(0.9), 1.0, "2", True, [2], np.array([1, 2])):
+        with pytest.raises(TypeError, match="number of threads must be an integer or None"):
+            core.effective_n_threads(wrong)
+        with pytest.raises(TypeError, match="number of threads must be an integer or None"):
+            core.predict(params, problem.X, arch, n_threads=wrong)
+    assert type(core.effective_n_threads(np.uint8(1))) is int
+
+
 def test_the_number_of_threads_is_counted_as_joblib_counts():
     assert core.effective_n_threads(1) == 1
     assert core.effective_n_threads(-1) >= 1

@@ -174,6 +174,18 @@ def test_training_steps_on_each_loss_agree_with_the_reference(loss, network, dty
     assert_training_agrees(case, "sgd-nesterov", loss, **DROP)
 
 
+@pytest.mark.parametrize("optimizer", [core.AdamW, core.SGD])
+def test_a_fixed_highway_stays_as_it_is_and_the_rest_learns(optimizer):
+    case = set_up(TRAINING_SHAPE, **NETWORKS["highway-all"])
+    optimizer = optimizer(case.params.size, np.float64)
+    _, trained = train_once(case, optimizer, fixed_highway=True, alpha=0.5, max_grad_norm=0.1)
+    before, after = (core.unpack_parameters(p, case.arch) for p in (case.params, trained))
+    n_states = 2 * case.arch.hidden_size
+    assert_array_equal(after["V"][n_states:], before["V"][n_states:])
+    assert (after["V"][:n_states] != before["V"][:n_states]).all()
+    assert (after["d"] != before["d"]).all()
+
+
 @pytest.mark.parametrize("batch_size", [1, 16, 17, 37, 1000])
 def test_training_follows_the_order_whatever_it_holds(batch_size):
     problem, arch, params, *_ = set_up(TRAINING_SHAPE)

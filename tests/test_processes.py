@@ -1,5 +1,6 @@
 """Threads, processes and signals. Each case runs in a process of its own, with a hard time limit."""
 
+import importlib
 import multiprocessing
 import os
 import subprocess
@@ -78,15 +79,93 @@ def test_bare_fork_runs_on_one_thread():
     assert output.split() == ["11", "2"]
 
 
+# A user of the OpenMP runtime that pylstm knows nothing of: two threads of it call free(NULL).
+OTHER_USER = """
+    import ctypes
+    import os
+    import sys
+
+    def run_two_threads(file):
+        library = ctypes.CDLL(file)
+        free = ctypes.cast(ctypes.CDLL(None).free, ctypes.c_void_p)
+        library.GOMP_parallel(free, None, ctypes.c_uint(2), ctypes.c_uint(0))
+
+    def in_a_fork(function):
+        child = os.fork()
+        if child == 0:
+            os._exit(10 + function())
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    def fit():
+        from pylstm import core
+
+        fit_and_predict(2)
+        return core.effective_n_threads(2)
+"""
+runtime = dispatch.kernels.openmp_file() or ""
+needs_gnu_openmp = pytest.mark.skipif("gomp" not in runtime, reason="another OpenMP runtime")
+
+
+@needs_gnu_openmp
+@pytest.mark.parametrize("first", ["pylstm", "the other user"])
+def test_fork_of_a_process_in_which_others_ran_threads_runs_on_one_thread(first):
+    before, after = ("", COMMON) if first == "the other user" else (COMMON, "")
+    output = run_python(
+        textwrap.dedent(before)
+        + textwrap.dedent(OTHER_USER)
+        + f"run_two_threads({runtime!r})\n"
+        + textwrap.dedent(after)
+        + "in_a_fork(fit)\n"
+    )
+    assert output.split() == ["11"]
+
+
+@needs_gnu_openmp
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells whether a process was forked")
+@pytest.mark.parametrize("others", [False, True], ids=["nobody", "others"])
+def test_first_import_in_a_fork_runs_threads_unless_others_did_before(others):
+    output = run_python(
+        textwrap.dedent(OTHER_USER)
+        + (f"run_two_threads({runtime!r})\n" if others else "")
+        + "def import_and_fit():\n"
+        + textwrap.indent(textwrap.dedent(COMMON), "    ")
+        + "    globals().update(locals())\n    return fit()\n"
+        + "in_a_fork(import_and_fit)\n"
+    )
+    assert output.split() == ["11" if others else "12"]
+
+
 @needs_openmp
+def test_fit_in_a_fork_after_torch_ran_threads_returns():
+    pytest.importorskip("torch")
+    run("""
+        import torch
+
+        torch.set_num_threads(2)
+        torch.exp(torch.rand(10**6)).sum()
+        child = os.fork()
+        if child == 0:
+            fit_and_predict(2)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            assert len(pool.map_async(fit_and_predict, [2, 2]).get(timeout=50)) == 2
+    """)
+
+
+@needs_openmp
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how many threads there are")
 def test_fork_before_any_threads_may_run_them():
-    output = run("""
+    output = run(
+        """
         child = os.fork()
         if child == 0:
             fit_and_predict(2)
             os._exit(10 + core.effective_n_threads(2))
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    """)
+    """,
+        OPENBLAS_NUM_THREADS="1",  # NumPy's BLAS has threads as soon as it is imported
+    )
     assert output.split() == ["12"]
 
 
@@ -198,15 +277,63 @@ def test_interrupt_stops_fit_within_a_second_and_keeps_the_last_epoch(n_jobs):
 
         signal.signal(signal.SIGALRM, interrupt)
         signal.setitimer(signal.ITIMER_REAL, 2.5 * epoch)
-        regressor.fit(X, y)
+        try:
+            regressor.fit(X, y)
+        except KeyboardInterrupt:
+            pass
         late = (time.process_time() - signalled[0]) / {n_jobs}
         assert late < 1, late
-        n = regressor.n_iter_
-        assert len(regressor.loss_curve_) == n
-        assert np.isfinite(regressor.predict(X[:10])).all()
-        again = LSTMRegressor(**small, max_iter=n, tol=0.0).fit(X, y) if n else None
-        if again is not None:
+        n = getattr(regressor, "n_iter_", 0)
+        if n:
+            assert len(regressor.loss_curve_) == n
+            again = LSTMRegressor(**small, max_iter=n, tol=0.0).fit(X, y)
             np.testing.assert_array_equal(again.predict(X[:100]), regressor.predict(X[:100]))
         print("interrupted after", n)
     """)
     assert output.startswith("interrupted after")
+
+
+SUB_INTERPRETERS = """
+    try:
+        import _interpreters as interpreters
+    except ImportError:
+        import _xxsubinterpreters as interpreters
+
+    def in_a_sub_interpreter(code):
+        other = interpreters.create()
+        try:
+            failure = interpreters.run_string(other, code)  # an exception, or since 3.13 its summary
+            print(getattr(failure, "formatted", failure))
+        except Exception as error:
+            print(error)
+        interpreters.destroy(other)
+"""
+
+
+@pytest.mark.parametrize("first", ["main", "sub-interpreter"])
+def test_a_sub_interpreter_is_refused_and_the_main_one_goes_on(first):
+    try:
+        importlib.import_module(
+            "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
+        )
+    except ImportError:
+        pytest.skip("no sub-interpreters")
+    refused = 'in_a_sub_interpreter("import sys; sys.path[:] = %r; import pylstm" % sys.path)\n'
+    output = run_python(
+        "import sys\n"
+        + textwrap.dedent(SUB_INTERPRETERS)
+        + (refused if first == "sub-interpreter" else "")
+        + textwrap.dedent(COMMON)
+        + refused
+        + textwrap.dedent("""
+            np.testing.assert_array_equal(fit_and_predict(1), fit_and_predict(2))
+            arch = core.Architecture(n_features=1, hidden_size=16)
+            params = core.init_parameters(arch, random_state=0)
+            X = np.broadcast_to(np.float32(1), (17, 30_000, 1))  # for long enough to look for Ctrl-C
+            np.testing.assert_array_equal(
+                core.loss_and_gradient(params, X, np.ones((17, 1)), arch, n_threads=2)[1],
+                core.loss_and_gradient(params, X, np.ones((17, 1)), arch, n_threads=1)[1],
+            )
+        """)
+    )
+    assert output.count("this is a sub-interpreter") == (2 if first == "sub-interpreter" else 1)

@@ -156,7 +156,7 @@ def test_dataframe_is_taken_with_its_names():
         predicted = regressor.predict(data)
         regressor.partial_fit(data, targets)
     expected = model(n_timesteps=N_TIMESTEPS, max_iter=3).fit(X_flat, X_flat[:, 0]).predict(X_flat)
-    assert_array_equal(predicted, expected)
+    assert_array_equal(predicted.astype(np.float32), expected)
 
 
 def test_other_names_raise_and_no_names_warn():

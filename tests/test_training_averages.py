@@ -180,7 +180,7 @@ def test_ema_is_taken_after_each_update_of_a_pass():
 
 
 def test_ema_is_the_average_after_each_update(train_calls):
-    fitted = model(averaging=EMA(0.5)).fit(X, y)
+    fitted = model(standardize=False, averaging=EMA(0.5)).fit(X, y)
     expected, n_updates = train_calls[0]["params"].copy(), 0
 
     def average(params):
@@ -196,7 +196,7 @@ def test_ema_is_the_average_after_each_update(train_calls):
 
 
 def test_swa_is_the_mean_over_the_last_epochs(train_calls):
-    fitted = model(averaging=SWA(0.5)).fit(X, y)
+    fitted = model(standardize=False, averaging=SWA(0.5)).fit(X, y)
     at_ends = np.array([call["trained"] for call in train_calls])
     mean = at_ends[4:].mean(axis=0, dtype=np.float64).astype(np.float32)
     assert_allclose(fitted.predict(X), predictions(mean), rtol=1e-4, atol=1e-6)

@@ -185,10 +185,50 @@ def test_exception_in_a_callback_leaves_the_estimator_as_it_was(event, call, ave
 @pytest.mark.parametrize(("event", "n_epochs"), [("before_iteration", 2), ("after_iteration", 3)])
 def test_interrupt_in_a_callback_keeps_the_last_finished_epoch(event, n_epochs, averaging):
     interrupting = Recorder(event=event, error=KeyboardInterrupt, at=2)
-    with pytest.warns(UserWarning, match=f"interrupted after {n_epochs} epochs"):
-        interrupted = model(averaging=averaging, callbacks=[interrupting], max_iter=9).fit(X, y)
+    interrupted = model(averaging=averaging, callbacks=[interrupting], max_iter=9)
+    with pytest.raises(KeyboardInterrupt, match=f"interrupted after {n_epochs} epochs"):
+        interrupted.fit(X, y)
     assert_same_fit(interrupted, model(averaging=averaging, max_iter=n_epochs).fit(X, y))
     assert interrupting.notes[-1] == ("after_training", None, n_epochs, None)
+
+
+class Changing(TrainingCallback):
+    """Sets parameters of the model at an event."""
+
+    def __init__(self, event, **parameters):
+        self.event, self.parameters = event, parameters
+
+    def _change(self, event, model):
+        if event == self.event:
+            model.set_params(**self.parameters)
+            model.seen_ = event
+
+    def before_training(self, model):
+        self._change("before_training", model)
+
+    def before_iteration(self, model, epoch, evals_log):
+        self._change("before_iteration", model)
+        return False
+
+    def after_iteration(self, model, epoch, evals_log):
+        self._change("after_iteration", model)
+        return False
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("event", ["before_training", "before_iteration", "after_iteration"])
+def test_training_goes_by_the_parameters_it_began_with(event, early_stopping):
+    """A batch_size of 0 divided by zero, and other parameters would have half of an effect."""
+    settings = {"early_stopping": early_stopping, "dropout": 0.1}
+    changing = Changing(
+        event, hidden_size=7, num_layers=0, batch_size=0, learning_rate=None, learning_rate_init=9.0,
+        max_iter=1, dropout=0.0, dtype="float64", loss="gaussian", missing="mask", solver="sgd",
+        return_sequences=True, callbacks=[],
+    )  # fmt: skip
+    fitted = model(callbacks=[changing], **settings).fit(X, y)
+    assert_same_fit(fitted, model(**settings).fit(X, y))
+    assert fitted.get_params() == model(callbacks=[changing], **settings).get_params()
+    assert fitted.seen_ == event  # what else a callback leaves with the model is kept
 
 
 def test_callbacks_are_pickled_with_their_estimator_and_copied_by_searches():

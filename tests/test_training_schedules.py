@@ -245,7 +245,7 @@ def test_rates_reach_the_updates_of_a_pass(schedule):
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
 def test_rates_of_a_schedule_reach_the_updates(schedule, train_calls):
-    fitted = model(learning_rate=schedule, learning_rate_init=0.02).fit(X, y)
+    fitted = model(standardize=False, learning_rate=schedule, learning_rate_init=0.02).fit(X, y)
     assert len(train_calls) == 8
     figures = [-loss for loss in fitted.loss_curve_]
     for epoch, call in enumerate(train_calls):

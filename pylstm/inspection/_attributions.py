@@ -18,7 +18,7 @@ from .._losses import Loss
 from .._scaler import SequenceScaler
 from .._typing import Array, ArrayLike, Estimator, Floats, Integers, NDArray, RandomState
 from .._unwrap import unwrap
-from .._validation import as_sequences, pad_sequences
+from .._validation import pad_sequences
 
 # The integral on a part of a line is that of Gauss and Legendre; a part that is not complete is halved,
 # so many times at most. Where a gradient jumps (quantiles that change places) only halving helps.
@@ -56,8 +56,8 @@ class Attributions:
         What is explained.
 
     data : ndarray of shape (n_samples, n_timesteps, n_features)
-        The inputs, as they were given; as the network reads them if a transformer before it does more
-        than scale.
+        The inputs, as they were given; if a transformer before the network does more than scale, what it
+        returns.
 
     output_names : list of str or None, default=None
         What the outputs are called: the classes.
@@ -140,7 +140,7 @@ def integrated_gradients(
     baseline : float or array-like of shape (n_features,), (n_timesteps, n_features) or (n_columns,), \
             default=None
         Where each line starts: an input that says nothing, in the units of X. None is what the network
-        reads as zeros: the mean, if a scaler before it standardises.
+        reads as zeros: the mean, with `standardize` or a scaler before it.
 
     lengths : array-like of int of shape (n_samples,), default=None
         Time steps of each sample; None means all.
@@ -188,7 +188,10 @@ def integrated_gradients(
     enough. Predictions are those of `predict`, in the target's
     own units, or the classes' probabilities.
 
-    What is explained are the inputs that the network reads. Scalers, which treat each value by itself,
+    What is explained are the inputs that the network reads. With `window_scaling` each window is read on its
+    own scale, which counts as given: a baseline of zeros is then a window that stays at its own level, and
+    windows of a background are read on theirs, so that the base value is a prediction for their course at
+    the level of the sample. Scalers around the network, which treat each value by itself,
     leave contributions the same; after any other transformer they belong to what it returns. A missing
     value (with `missing="mask"`) contributes nothing, and is missing on the whole line. A stateful
     network starts each line from the states that the windows before have left.
@@ -212,9 +215,9 @@ def integrated_gradients(
     True
     """
     target = _Target(estimator, outputs, step)
-    sequences, n_steps, data = target.read(X, lengths)
-    baselines = target.read_baseline(baseline, X, sequences)
-    return target.explain(sequences, n_steps, data, baselines, _check_tol(tol))
+    samples = target.read(X, lengths)
+    baselines = target.read_baseline(baseline, X, samples.sequences)
+    return target.explain(samples, baselines, _check_tol(tol))
 
 
 def expected_gradients(
@@ -233,7 +236,8 @@ def expected_gradients(
 
     The mean of integrated gradients over baselines from a background, as expected gradients [1]_ are,
     here with the whole line from each of them instead of a random point: the contributions add up to the
-    difference between a prediction and the mean prediction for the background.
+    difference between a prediction and the mean prediction for the background (with `window_scaling` at the
+    level of the sample, see :func:`integrated_gradients`).
 
     Parameters
     ----------
@@ -281,12 +285,12 @@ def expected_gradients(
     """
     require("n_background", n_background, Integral, "an integer of at least 1", lambda v: v >= 1)
     target = _Target(estimator, outputs, step)
-    sequences, n_steps, data = target.read(X, lengths)
-    baselines = target.read_background(background, sequences)
+    samples = target.read(X, lengths)
+    baselines = target.read_background(background, samples.sequences)
     if len(baselines) > n_background:
         rng = check_random_state(random_state)
         baselines = baselines[np.sort(rng.permutation(len(baselines))[:n_background])]
-    return target.explain(sequences, n_steps, data, baselines, _check_tol(tol))
+    return target.explain(samples, baselines, _check_tol(tol))
 
 
 def _check_tol(tol: float) -> float:
@@ -302,6 +306,8 @@ class _Lines(NamedTuple):
     end: NDArray[np.float64]  # likewise
     lengths: Integers  # (n_lines,)
     states: tuple[Floats | None, Floats | None]  # (n_cells, n_lines, hidden_size)
+    scale: NDArray[np.float64]  # (n_lines, n_predictions), by which users' predictions follow
+    shift: NDArray[np.float64]  # likewise
 
     def at(self, place: NDArray[np.float64]) -> NDArray[np.float64]:
         """Points on the lines, at places from 0 to 1."""
@@ -318,6 +324,8 @@ class _Given(NamedTuple):
     baselines: NDArray[np.float64]  # (n_baselines, n_timesteps, n_features)
     lengths: Integers  # (n_samples,)
     states: tuple[Floats | None, Floats | None]  # (n_cells, n_samples, hidden_size)
+    scale: NDArray[np.float64]  # (n_samples, n_predictions)
+    shift: NDArray[np.float64]  # likewise
 
     def lines(self, pairs: Integers) -> _Lines:
         """The lines of chosen pairs."""
@@ -327,7 +335,20 @@ class _Given(NamedTuple):
         start = np.where(is_step[..., np.newaxis], self.baselines[baseline], 0.0)
         start[np.isnan(end)] = np.nan
         h, c = (None if state is None else state[:, sample] for state in self.states)
-        return _Lines(sample, start, end, lengths, (h, c))
+        return _Lines(sample, start, end, lengths, (h, c), self.scale[sample], self.shift[sample])
+
+
+class _Samples(NamedTuple):
+    """What is explained."""
+
+    sequences: NDArray[
+        np.float64
+    ]  # (n_samples, n_timesteps, n_features), as the network reads them
+    lengths: Integers  # (n_samples,)
+    states: tuple[Floats | None, Floats | None]  # (n_cells, n_samples, hidden_size)
+    scale: NDArray[np.float64]  # (n_samples, n_predictions)
+    shift: NDArray[np.float64]  # likewise
+    data: Array  # what to show of X
 
 
 class _Target:
@@ -359,14 +380,14 @@ class _Target:
         zeros = np.zeros((1, self._arch.n_outputs))
         self._prediction_shape = self._loss.prediction(zeros).shape[1:]
         n_predictions = int(np.prod(self._prediction_shape))
-        self._scale, self._shift = self._units(target_transformers)
+        self._outer_scale, self._outer_shift = self._units_around(target_transformers)
         self._outputs, self._has_axis = _check_outputs(outputs, n_predictions)
         self._names = None
         if hasattr(lstm, "classes_") and self._has_axis:
             self._names = [str(lstm.classes_[output]) for output in self._outputs]
 
-    def _units(self, target_transformers: list[Any]) -> tuple[Floats, Floats]:
-        """What turns predictions of the network into those in the target's own units."""
+    def _units_around(self, target_transformers: list[Any]) -> tuple[Floats, Floats]:
+        """What target transformers make of an estimator's predictions: times scale, plus shift."""
         scale = np.ones(self._prediction_shape)
         shift = np.zeros(self._prediction_shape)
         for transformer in target_transformers:
@@ -383,27 +404,39 @@ class _Target:
             by_target = (n_targets,) + (1,) * (scale.ndim - 1)
             slope = (ends[1] - ends[0]).reshape(by_target)
             scale, shift = scale * slope, shift * slope + ends[0].reshape(by_target)
-        return scale.ravel(), shift.ravel()
+        return scale, shift
 
     # -- what is given
 
-    def read(
-        self, X: ArrayLike, lengths: ArrayLike | None
-    ) -> tuple[NDArray[np.float64], Integers, Array]:
-        """X as the network reads it, time steps of each sample, and what to show of X."""
+    def read(self, X: ArrayLike, lengths: ArrayLike | None) -> _Samples:
+        """X as the network reads it, and what belongs to it."""
         given = X
         for transformer in self._transformers:
             X = transformer.transform(X)
-        checked, n_steps = self._lstm._check_X(X, lengths)
-        n_samples, n_timesteps, _ = checked.shape
-        if n_steps is None:
-            n_steps = np.full(n_samples, n_timesteps)
-        sequences = checked.astype(np.float64)
+        inputs = self._lstm._check_inputs(X, lengths).as_array()
+        sequences = _as_read(inputs)
+        n_samples, n_timesteps, _ = sequences.shape
+        n_steps = np.full(n_samples, n_timesteps) if inputs.lengths is None else inputs.lengths
         sequences[np.arange(n_timesteps) >= n_steps[:, np.newaxis]] = 0  # whatever stood there
-        data: Array = sequences
+        states = self._lstm._states_before(inputs)
+        h, c = (None, None) if states is None else (state.astype(np.float64) for state in states)
+        data: Array = inputs.X  # what the transformers return
         if all(_only_scales(transformer) for transformer in self._transformers):
-            data = as_sequences(np.asarray(pad_sequences(given)[0]), self._lstm.n_timesteps)
-        return sequences, n_steps, data
+            data = self._lstm._as_in_fit(np.asarray(pad_sequences(given)[0]))
+        scale, shift = self._units_of(inputs.levels, n_samples)
+        return _Samples(sequences, n_steps, (h, c), scale, shift, data)
+
+    def _units_of(
+        self, levels: Any, n_samples: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What makes users' predictions of the network's, (n_samples, n_predictions) each."""
+        shape = (n_samples, *self._prediction_shape)
+        units = self._lstm._units
+        zero: Any = np.zeros(shape)
+        shift = units.to_users(zero, levels, False)
+        scale = units.deviations_to_users(np.ones(shape), levels, False)
+        scale, shift = scale * self._outer_scale, shift * self._outer_scale + self._outer_shift
+        return scale.reshape(n_samples, -1), shift.reshape(n_samples, -1)
 
     def read_baseline(
         self, baseline: ArrayLike | None, X: Any, sequences: NDArray[np.float64]
@@ -438,14 +471,14 @@ class _Target:
         lengths = None
         if self._lstm.n_timesteps_ not in (None, np.shape(pad_sequences(background)[0])[1]):
             lengths = np.full(_num_samples(background), n_timesteps)
-        baselines, n_steps = self._lstm._check_X(background, lengths)
-        shortest = baselines.shape[1] if n_steps is None else n_steps.min()
+        inputs = self._lstm._check_inputs(background, lengths).as_array()
+        shortest = inputs.X.shape[1] if inputs.lengths is None else inputs.lengths.min()
         if shortest < n_timesteps:
             raise ValueError(
                 f"The sequences of {name} must have at least as many time steps as those of X, "
                 f"{n_timesteps}; the shortest has {shortest}."
             )
-        baselines = np.array(baselines[:, :n_timesteps], np.float64)
+        baselines = _as_read(inputs)[:, :n_timesteps]
         if not np.isfinite(baselines).all():
             raise ValueError(f"{name} must have no missing values: fill them first.")
         return baselines
@@ -453,16 +486,18 @@ class _Target:
     # -- the explanation
 
     def explain(
-        self,
-        sequences: NDArray[np.float64],
-        n_steps: Integers,
-        data: Array,
-        baselines: NDArray[np.float64],
-        tol: float,
+        self, samples: _Samples, baselines: NDArray[np.float64], tol: float
     ) -> Attributions:
         """Contributions, complete to the relative tolerance as far as can be."""
-        self._check_step(n_steps)
-        given = _Given(sequences, baselines, n_steps, self._states_before(sequences, n_steps))
+        self._check_step(samples.lengths)
+        given = _Given(
+            samples.sequences,
+            baselines,
+            samples.lengths,
+            samples.states,
+            samples.scale,
+            samples.shift,
+        )
         predictions, base_values = self._ends(given)
         difference = predictions - base_values
         # What rounding leaves of a difference that is next to none.
@@ -471,7 +506,7 @@ class _Target:
         error = np.abs(values.sum(axis=(1, 2)) - difference)
         if n_incomplete := int((error > allowed).any(axis=1).sum()):
             warnings.warn(
-                f"The contributions to {n_incomplete} of {len(sequences)} predictions do not add up to "
+                f"The contributions to {n_incomplete} of {len(predictions)} predictions do not add up to "
                 f"their difference from the base value within tol={tol:g}.",
                 stacklevel=3,
             )
@@ -479,7 +514,7 @@ class _Target:
             values, predictions, base_values = (
                 a[..., 0] for a in (values, predictions, base_values)
             )
-        return Attributions(values, base_values, predictions, data, self._names)
+        return Attributions(values, base_values, predictions, samples.data, self._names)
 
     def _check_step(self, n_steps: Integers) -> None:
         shortest = n_steps.min()
@@ -488,14 +523,6 @@ class _Target:
                 f"step must be an integer from {-shortest} to {shortest - 1}, as the shortest sequence "
                 f"has {shortest} time steps; got {self._step}."
             )
-
-    def _states_before(
-        self, sequences: NDArray[np.float64], n_steps: Integers
-    ) -> tuple[Floats | None, Floats | None]:
-        """The states that samples start from; None for zeros."""
-        in_dtype = sequences.astype(self._lstm._parameters.dtype)
-        h, c = self._lstm._states_before(in_dtype, n_steps)
-        return (None, None) if h is None else (h.astype(np.float64), c.astype(np.float64))
 
     def _ends(self, given: _Given) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Predictions for the samples, and the mean ones for the baselines."""
@@ -556,7 +583,7 @@ class _Target:
         """The chosen predictions, in the target's own units, (n_lines, n_outputs)."""
         output = self._output(points, lines)
         predictions = self._loss.prediction(output).reshape(len(points), -1)
-        chosen: NDArray[np.float64] = (predictions * self._scale + self._shift)[:, self._outputs]
+        chosen: NDArray[np.float64] = (predictions * lines.scale + lines.shift)[:, self._outputs]
         return chosen
 
     def _output(self, points: NDArray[np.float64], lines: _Lines) -> NDArray[np.float64]:
@@ -578,8 +605,8 @@ class _Target:
         h, c = lines.states
         gradients = np.empty((*points.shape, len(self._outputs)))
         for place, number in enumerate(self._outputs):
-            d_prediction = np.zeros((len(points), len(self._scale)))
-            d_prediction[:, number] = self._scale[number]
+            d_prediction = np.zeros_like(lines.scale)
+            d_prediction[:, number] = lines.scale[:, number]
             d_prediction = d_prediction.reshape(len(points), *self._prediction_shape)
             d_output = self._loss._pull_back(output, d_prediction)
             if self._arch.return_sequences:
@@ -598,6 +625,16 @@ class _Target:
             ).d_X
         gradients[np.isnan(points)] = 0  # of what is missing
         return gradients
+
+
+def _as_read(inputs: Any) -> NDArray[np.float64]:
+    """Checked inputs on the scale on which the network reads them."""
+    X: NDArray[np.float64] = inputs.X.astype(np.float64)
+    if inputs.scaling is None:
+        return X
+    center, factor = inputs.scaling
+    scaled: NDArray[np.float64] = (X - center[:, np.newaxis]) * factor[:, np.newaxis]
+    return scaled
 
 
 def _only_scales(transformer: Any) -> bool:

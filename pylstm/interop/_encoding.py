@@ -20,8 +20,10 @@ from .. import core, training
 from .._base import BaseLSTM
 from .._fitting import Weights
 from .._losses import LogLoss, Loss
+from .._options import WINDOW_SCALINGS
 from .._scaler import SequenceScaler
 from .._typing import Array
+from .._units import Standard, Units
 from ._network import ESTIMATORS, FittedNetwork, History, check_network, read_network, write_network
 
 _CLASSES: dict[str, type[BaseEstimator]] = {
@@ -210,9 +212,11 @@ class Encoder:
             name: self.value(getattr(network, name), place)
             for name in (
                 "architecture", "loss", "n_targets", "n_timesteps", "n_features_in",
-                "feature_names_in", "classes", "has_target_axis", "carries_state", "split_seed",
+                "feature_names_in", "classes", "has_target_axis", "carries_state",
+                "standardizes", "was_told_lengths", "split_seed",
             )
         }  # fmt: skip
+        plain["units"] = self._units(network.units)
         plain["history"] = curves | {
             name: self.value(value, place)
             for name, value in history._asdict().items()
@@ -220,10 +224,19 @@ class Encoder:
         }
         plain["random_state"] = self._random_state(network.random_state, place)
         plain["optimizer"] = plain["average"] = None
-        if self._keep_optimizer:
+        if self._keep_optimizer and network.optimizer is not None:
             plain["optimizer"] = self._optimizer(network.optimizer, place)
             plain["average"] = self._average(network.weights, place)
         return plain
+
+    def _units(self, units):
+        return {
+            "kind": units.kind,
+            "features": self.value(units.features, ""),
+            "feature_of": self.value(units.feature_of, ""),
+            "inputs": [self.value(array, "") for array in units.inputs],
+            "targets": units.targets and [self.value(array, "") for array in units.targets],
+        }
 
     def _optimizer(self, optimizer, place):
         name = type(optimizer).__name__
@@ -442,6 +455,7 @@ class Decoder:
             architecture=arch,
             weights=weights,
             loss=loss,
+            units=self._units(encoded["units"]),
             n_targets=_whole(encoded["n_targets"], 1),
             n_timesteps=_whole_or_none(encoded["n_timesteps"], 1),
             n_features_in=_whole(encoded["n_features_in"], 1),
@@ -449,10 +463,24 @@ class Decoder:
             classes=_labels(self.value(encoded["classes"])),
             has_target_axis=_has_target_axis(encoded["has_target_axis"], arch, model),
             carries_state=_truth(encoded["carries_state"]),
+            standardizes=_truth(encoded["standardizes"]),
+            was_told_lengths=_truth(encoded["was_told_lengths"]),
             history=history,
             optimizer=None if optimizer is None else self._optimizer(optimizer, n_params, dtype),
             random_state=self._random_state(encoded["random_state"]),
             split_seed=_whole(encoded["split_seed"], 0, 2**32 - 1),
+        )
+
+    def _units(self, encoded):
+        kind, targets = encoded["kind"], encoded["targets"]
+        if kind is not None and kind not in WINDOW_SCALINGS:
+            raise ValueError(f"{kind!r:.50} is no scaling of windows")
+        return Units(
+            kind,
+            self.value(encoded["features"]),
+            self.value(encoded["feature_of"]),
+            Standard(*(self.value(array) for array in encoded["inputs"])),
+            None if targets is None else Standard(*(self.value(array) for array in targets)),
         )
 
     def _parameters(self, arch, place):

@@ -10,9 +10,10 @@ from .. import core
 from .._base import BaseLSTM
 from .._classifier import LSTMClassifier
 from .._fitting import Weights
-from .._losses import LogLoss, Loss
+from .._losses import Gaussian, LogLoss, Loss, Poisson
 from .._regressor import LSTMRegressor
-from .._typing import Array, ArrayLike
+from .._typing import Array, ArrayLike, Floats
+from .._units import plain_units
 from ._network import FittedNetwork, read_network, write_network
 
 
@@ -59,10 +60,16 @@ def make_estimator(
             "missing='mask' is for networks that pylstm has trained, which read what is missing as "
             "further inputs. Leave it out, and fill what is missing in X."
         )
+    for name in ("standardize", "window_scaling", "highway"):
+        if parameters.get(name):
+            raise ValueError(
+                f"{name}={parameters[name]!r} is for networks that pylstm has trained: this one reads X as "
+                "it is. Leave it out, and scale X as it was scaled there."
+            )
     arrays = {**cells, "V": V, "d": d}
     dtype = np.result_type(np.float32, *arrays.values())
     cls = LSTMRegressor if classes is None else LSTMClassifier
-    settings = {"dtype": dtype.name, **parameters, **found}
+    settings = {"dtype": dtype.name, **parameters, **found, "standardize": False}
     _check_names(cls, settings)
     model = cls(**settings)
     model._validate_params()
@@ -83,6 +90,7 @@ def make_estimator(
         architecture=architecture,
         weights=Weights(core.pack_parameters(arrays, architecture, model.dtype)),
         loss=loss,
+        units=plain_units(architecture.n_features),
         n_targets=n_targets,
         n_timesteps=model.n_timesteps or n_timesteps,
         n_features_in=architecture.n_features,
@@ -128,17 +136,59 @@ def _n_targets(loss, n_outputs):
     return n_targets
 
 
-def read_plain_network(model: Any, function: str) -> FittedNetwork:
-    """The network of an estimator that another library can run as it is."""
+def read_plain_network(model: Any, function: str) -> tuple[FittedNetwork, Floats]:
+    """A network that another library can run, and weights with which it reads X and predicts y as they are.
+
+    What `standardize` does to X and to predictions becomes a part of the weights.
+    """
     if not isinstance(model, BaseLSTM):
         raise TypeError(
             f"{function} takes a fitted LSTMRegressor or LSTMClassifier, got {type(model).__name__}. Of a "
             "Pipeline pass the last step; what stands before it has no place in the network."
         )
     network = read_network(model)
-    if network.architecture.mask_missing:
+    arch, units = network.architecture, network.units
+    refused = {
+        "missing='mask'": arch.mask_missing,
+        f"window_scaling={units.kind!r}": units.kind is not None,
+        f"highway={arch.highway}": arch.highway,
+    }
+    for option, is_used in refused.items():
+        if is_used:
+            raise ValueError(
+                f"{function} does not support {option}: no layer there computes what it does. Use "
+                "to_onnx, or fit without it."
+            )
+    params = network.parameters.copy()
+    _fold_inputs(core.unpack_parameters(params, arch), units.inputs, arch.num_directions)
+    if units.targets is not None:
+        _fold_targets(core.unpack_parameters(params, arch), network, function)
+    return network, params
+
+
+def _fold_inputs(arrays, standard, n_directions):
+    """Have the first layer read X, where it has read (X - mean) / scale."""
+    for suffix in ("", "_reverse")[:n_directions]:
+        W, b = arrays[f"W0{suffix}"], arrays[f"b0{suffix}"]
+        W[...] = folded = W / standard.scale[:, np.newaxis]  # in float64
+        b -= standard.mean @ folded
+
+
+def _fold_targets(arrays, network, function):
+    """Have the linear layer predict y, where it has predicted (y - mean) / scale."""
+    mean, scale = network.units.targets
+    V, d = arrays["V"], arrays["d"]
+    if isinstance(network.loss, Poisson):  # the logarithm of what is multiplied
+        d += np.log(scale)
+        return
+    if isinstance(network.loss, Gaussian) and (scale != 1).any():
         raise ValueError(
-            f"{function} does not support missing='mask': the network reads values carried forward, and "
-            "which ones are missing, and no layer there makes these of X."
+            f"{function} does not support loss='gaussian' with standardize=True: deviations are no linear "
+            "function of outputs. Use to_onnx, or fit with standardize=False."
         )
-    return network
+    per_target = len(d) // network.n_targets
+    scale, mean = np.repeat(scale, per_target), np.repeat(mean, per_target)
+    if isinstance(network.loss, Gaussian):
+        mean[1::2] = 0
+    V *= scale
+    d[...] = d * scale + mean

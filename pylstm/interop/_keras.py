@@ -292,7 +292,7 @@ def to_keras(model: Any) -> Any:
         `LSTM` layers (`Bidirectional` ones), and a `Dense` layer whose activation is softmax for a
         classifier and exponential for the loss "poisson", so that `predict` gives probabilities and
         means. Several quantiles are not sorted, and with the loss "gaussian" mean and raw deviation of
-        each target come in turn.
+        each target come in turn. What `standardize` does is a part of the weights.
 
     Raises
     ------
@@ -301,7 +301,8 @@ def to_keras(model: Any) -> Any:
     TypeError
         If it is no LSTMRegressor or LSTMClassifier.
     ValueError
-        If it was fitted with `missing="mask"`.
+        If it was fitted with `missing="mask"`, `window_scaling` or a highway, or with `loss="gaussian"` and
+        `standardize`.
     ImportError
         If Keras is not installed.
 
@@ -319,10 +320,10 @@ def to_keras(model: Any) -> Any:
     >>> to_keras(model).predict(X).shape  # doctest: +SKIP
     (40, 1)
     """
-    network = read_plain_network(model, "to_keras")
+    network, params = read_plain_network(model, "to_keras")
     import keras
 
-    arch, dtype = network.architecture, network.parameters.dtype.name
+    arch, dtype = network.architecture, params.dtype.name
     layers = [keras.Input((network.n_timesteps, arch.n_features), dtype=dtype)]
     for number in range(arch.num_layers):
         is_last = number == arch.num_layers - 1
@@ -338,5 +339,5 @@ def to_keras(model: Any) -> Any:
     layers.append(keras.layers.Dense(arch.n_outputs, activation=activation, dtype=dtype))
     made = keras.Sequential(layers)
     # The order of the flat vector is that of Keras.
-    made.set_weights(list(core.unpack_parameters(network.parameters, arch).values()))
+    made.set_weights(list(core.unpack_parameters(params, arch).values()))
     return made

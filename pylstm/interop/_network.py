@@ -17,6 +17,7 @@ from .._fitting import Weights
 from .._losses import LogLoss, Loss
 from .._regressor import LSTMRegressor
 from .._typing import Array, Floats
+from .._units import Units
 
 ESTIMATORS: dict[str, type[BaseLSTM]] = {
     "LSTMRegressor": LSTMRegressor,
@@ -42,6 +43,7 @@ class FittedNetwork(NamedTuple):
     architecture: core.Architecture
     weights: Weights  # in use, and those of a running average
     loss: Loss
+    units: Units  # how its numbers follow from those of X and y
     n_targets: int
     n_timesteps: int | None
     n_features_in: int
@@ -49,6 +51,8 @@ class FittedNetwork(NamedTuple):
     classes: Array | None = None
     has_target_axis: bool | None = None  # of y with return_sequences
     carries_state: bool = False
+    standardizes: bool = False
+    was_told_lengths: bool = False
     history: History = History()
     optimizer: Any = None  # None for a new one
     random_state: np.random.RandomState | None = None  # None for new streams
@@ -63,10 +67,12 @@ class FittedNetwork(NamedTuple):
 def read_network(model: BaseLSTM) -> FittedNetwork:
     """What a fitted LSTMRegressor or LSTMClassifier has learned; nothing is copied."""
     check_is_fitted(model)
+    model = model._snapshot()  # of one fit, whatever other threads do
     return FittedNetwork(
         architecture=model._architecture,
         weights=model._weights,
         loss=model._loss,
+        units=model._units,
         n_targets=model._n_targets,
         n_timesteps=model.n_timesteps_,
         n_features_in=model.n_features_in_,
@@ -74,6 +80,8 @@ def read_network(model: BaseLSTM) -> FittedNetwork:
         classes=getattr(model, "classes_", None),
         has_target_axis=getattr(model, "_has_target_axis", None),
         carries_state=model._carries_state,
+        standardizes=model._standardizes,
+        was_told_lengths=model._was_told_lengths,
         history=_history_of(model),
         optimizer=model._optimizer,
         random_state=model._random_state,
@@ -83,7 +91,8 @@ def read_network(model: BaseLSTM) -> FittedNetwork:
 
 def _history_of(model):
     """The figures of a training; in its course, where a callback asks, those of the epochs so far."""
-    losses, scores = model.loss_curve_, model.validation_scores_
+    # partial_fit goes on with the list itself.
+    losses, scores = model.loss_curve_[: model.n_iter_], model.validation_scores_
     is_validated = scores is not None
     return History(
         n_iter=model.n_iter_,
@@ -109,6 +118,7 @@ def write_network(model: BaseLSTM, network: FittedNetwork) -> None:
         "_architecture": network.architecture,
         "_weights": network.weights,
         "_loss": network.loss,
+        "_units": network.units,
         "_n_targets": network.n_targets,
         "n_outputs_": network.n_targets if network.classes is None else len(network.classes),
         "n_timesteps_": network.n_timesteps,
@@ -117,6 +127,8 @@ def write_network(model: BaseLSTM, network: FittedNetwork) -> None:
         "classes_": network.classes,
         "_has_target_axis": network.has_target_axis,
         "_carries_state": network.carries_state,
+        "_standardizes": network.standardizes,
+        "_was_told_lengths": network.was_told_lengths,
         "n_iter_": network.history.n_iter,
         "t_": network.history.n_samples_seen,
         "loss_curve_": [*network.history.loss_curve],
@@ -160,6 +172,7 @@ def check_network(model: BaseLSTM, network: FittedNetwork) -> None:
             f"{loss!r} of {network.n_targets} targets takes {loss.n_outputs(network.n_targets)} "
             f"outputs, and the network has {arch.n_outputs}."
         )
+    _check_units(network)
     if not np.isfinite(network.parameters).all():
         raise ValueError("The weights are not finite: there is NaN or infinity among them.")
     n_columns = arch.n_features * (network.n_timesteps or 1)
@@ -174,6 +187,36 @@ def check_network(model: BaseLSTM, network: FittedNetwork) -> None:
     names = network.feature_names_in
     if names is not None and len(names) != network.n_features_in:
         raise ValueError(f"There are {len(names)} names for {network.n_features_in} features.")
+
+
+def _check_units(network):
+    """Refuse units of other features or targets, or that divide by nothing."""
+    n_features, n_targets = network.architecture.n_features, network.n_targets
+    units = network.units
+    standards = [(units.inputs, n_features)]
+    if units.targets is not None:
+        standards.append((units.targets, n_targets))
+    for standard, size in standards:
+        for array in standard:
+            if array.shape != (size,) or array.dtype != np.float64 or not np.isfinite(array).all():
+                raise ValueError(f"{array!r} is no mean or scale of {size} features or targets.")
+        if not (standard.scale > 0).all():
+            raise ValueError(f"The scale {standard.scale} is not positive.")
+    if units.features.shape != (n_features,) or units.features.dtype != bool:
+        raise ValueError(f"{units.features!r} is no mask of {n_features} features.")
+    if units.feature_of is not None and (
+        units.feature_of.shape != (n_targets,)
+        or units.feature_of.dtype.kind != "i"
+        or not ((units.feature_of >= 0) & (units.feature_of < n_features)).all()
+    ):
+        raise ValueError(f"{units.feature_of!r} names no features of {n_targets} targets.")
+    is_number = units.targets is not None, units.feature_of is not None
+    if isinstance(network.loss, LogLoss) and any(is_number):
+        raise ValueError("Classes have no units.")
+    if is_number == (True, False):
+        raise ValueError("Targets have units, and no features whose units these are.")
+    if network.carries_state and units.kind is not None:
+        raise ValueError("No state can be carried across windows on scales of their own.")
 
 
 def _check_classes(classes, n_classes):

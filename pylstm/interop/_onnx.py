@@ -62,7 +62,8 @@ def to_onnx(
         The graph, with dynamic numbers of samples. Its inputs are
 
         - X: as the model was fitted, (n_samples, n_timesteps, n_features) or (n_samples, n_columns);
-        - lengths: int64 (n_samples,), time steps of each sample; all if it is not given;
+        - lengths: int64 (n_samples,), time steps of each sample; all if it is not given (NaN behind a
+          sample's end, which `predict` takes for padding, is not looked for);
         - initial_h, initial_c: float32 (num_layers * num_directions, n_samples, hidden_size), states to
           start from; zeros if they are not given.
 
@@ -76,8 +77,8 @@ def to_onnx(
         - label: the classes, as of `predict`;
         - probabilities: as of `predict_proba`;
 
-        and final_h, final_c, the states after each sample's last step. Outputs by time step are zero
-        (a label is the first) behind a sample's end.
+        and final_h, final_c, the states after each sample's last step. What there is for time steps
+        behind a sample's end means nothing.
 
     Raises
     ------
@@ -262,23 +263,23 @@ class _Export:
         if (n_columns := _n_columns(network)) is not None:
             n_timesteps = n_columns // arch.n_features
             X = graph.node("Reshape", X, self._integers([-1, n_timesteps, arch.n_features]))
-        if self.dtype != np.float32:
-            X = graph.cast(X, np.float32)
         lengths, is_step = None, None
         if self.lengths is not None:
             lengths, is_step = self._steps(X)
-            X = graph.node("Where", is_step, X, graph.constant(np.zeros((), np.float32)))
+            X = graph.node("Where", is_step, X, self._floats(0))
+        X, levels = self._as_read(network.units, X, is_step)
         if arch.mask_missing:
             X = self._filled(X, arch.n_features)
         hidden, final_states = self._layers(network, X, lengths)
+        if arch.highway:
+            last = self._last_steps(arch, X, lengths)
+            hidden = graph.node("Concat", hidden, last, axis=1)
         named = core.unpack_parameters(network.parameters, arch)
         output = graph.node("MatMul", hidden, graph.constant(named["V"].astype(np.float32)))
         output = graph.node("Add", output, graph.constant(named["d"].astype(np.float32)))
         if arch.return_sequences and is_step is not None:
             output = graph.node("Where", is_step, output, graph.constant(np.zeros((), np.float32)))
-        if self.dtype != np.float32:
-            output = graph.cast(output, self.dtype)
-        results = self._predictions(network, output)
+        results = self._predictions(network, output, levels)
         if self.initial_states is not None:
             results |= dict(zip(("final_h", "final_c"), final_states, strict=True))
         return results
@@ -286,19 +287,100 @@ class _Export:
     # -- parts of the network
 
     def _steps(self, X):
-        """Lengths as the operator wants them, and a mask (n_samples, n_timesteps, 1) of real steps."""
+        """Lengths, and a mask (n_samples, n_timesteps, 1) of real steps."""
         graph = self._graph
-        shape = graph.node("Shape", X)
-        n_samples, n_timesteps = (
-            graph.node("Gather", shape, self._integers(axis), axis=0) for axis in ([0], [1])
-        )
+        n_samples = self._size_of(X, 0)
         lengths = graph.node("Expand", self.lengths, n_samples)
-        lengths = graph.node("Min", lengths, n_timesteps)
-        end = graph.node("Squeeze", n_timesteps, self._integers([0]))
-        steps = graph.node("Range", self._integers(0), end, self._integers(1))
+        lengths = graph.node("Min", lengths, self._size_of(X, 1))
         column = graph.node("Unsqueeze", lengths, self._integers([1]))
-        is_step = graph.node("Unsqueeze", graph.node("Less", steps, column), self._integers([2]))
-        return graph.cast(lengths, np.int32), is_step
+        is_step = graph.node("Less", self._numbers_of_steps(X), column)
+        return lengths, graph.node("Unsqueeze", is_step, self._integers([2]))
+
+    def _size_of(self, X, axis):
+        """One of the dimensions of X, in an array of its own."""
+        shape = self._graph.node("Shape", X)
+        return self._graph.node("Gather", shape, self._integers([axis]), axis=0)
+
+    def _numbers_of_steps(self, X):
+        """0 to n_timesteps - 1."""
+        end = self._graph.node("Squeeze", self._size_of(X, 1), self._integers([0]))
+        return self._graph.node("Range", self._integers(0), end, self._integers(1))
+
+    def _as_read(self, units, X, is_step):
+        """X on the scale on which the network reads it, in float32, and the windows' own levels.
+
+        In float64 until then, as the kernels do: where levels are large beside their spread, the difference
+        must not be rounded before.
+        """
+        graph = self._graph
+        mean, scale = units.inputs
+        is_plain = not mean.any() and (scale == 1).all()
+        if units.kind is None and is_plain:
+            return (X if self.dtype == np.float32 else graph.cast(X, np.float32)), None
+        X = graph.cast(X, np.float64)
+        levels = None
+        if units.kind is not None:
+            levels = self._levels(units, X, is_step)
+            center, spread = levels
+            X = graph.node("Div", graph.node("Sub", X, center), spread)
+        if not is_plain:
+            X = graph.node("Sub", X, graph.constant(mean))
+            X = graph.node("Mul", X, graph.constant(1 / scale))
+        return graph.cast(X, np.float32), levels
+
+    def _levels(self, units, X, is_step):
+        """Center and scale of each window and feature, (n_samples, 1, n_features), in float64."""
+        graph, one = self._graph, self._doubles(1)
+        is_there = graph.node("Equal", X, X)  # which NaN is not
+        if is_step is not None:
+            is_there = graph.node("And", is_there, is_step)
+
+        def total(values):
+            return graph.node("ReduceSum", values, self._integers([1]), keepdims=1)
+
+        def where_there(values):
+            return graph.node("Where", is_there, values, self._doubles(0))
+
+        if units.kind == "last":
+            steps = graph.node("Add", self._numbers_of_steps(X), self._integers(1))
+            steps = graph.node("Unsqueeze", steps, self._integers([0, 2]))
+            seen = graph.node("Where", is_there, steps, self._integers(0))
+            last = graph.node("ReduceMax", seen, self._integers([1]), keepdims=1)
+            is_last = graph.node("And", graph.node("Equal", seen, last), is_there)
+            center = total(graph.node("Where", is_last, X, self._doubles(0)))
+            spread = one
+        else:
+            count = graph.node("Max", total(graph.cast(is_there, np.float64)), one)
+            magnitude = graph.node("Div", total(graph.node("Abs", where_there(X))), count)
+            center, spread = self._doubles(0), magnitude
+            if units.kind == "standard":
+                center = graph.node("Div", total(where_there(X)), count)
+                way = where_there(graph.node("Sub", X, center))
+                squares = graph.node("Div", total(graph.node("Mul", way, way)), count)
+                least = graph.node("Mul", magnitude, self._doubles(1e-3))
+                spread = graph.node("Max", graph.node("Sqrt", squares), least)
+            is_zero = graph.node("Equal", magnitude, self._doubles(0))
+            spread = graph.node("Where", is_zero, one, spread)
+        # The features that are not scaled so; and shapes of (n_samples, 1, n_features) for all.
+        is_scaled = graph.constant(units.features)
+        zero = graph.node("Mul", total(where_there(X)), self._doubles(0))
+        center = graph.node("Add", graph.node("Where", is_scaled, center, self._doubles(0)), zero)
+        spread = graph.node("Add", graph.node("Where", is_scaled, spread, one), zero)
+        return center, spread
+
+    def _last_steps(self, arch, X, lengths):
+        """What the highway reads, (n_samples, highway * n_inputs): zeros before a sample's first step."""
+        graph, n_steps, n_inputs = self._graph, arch.highway, arch._n_inputs
+        X = graph.node("Pad", X, self._integers([0, n_steps, 0, 0, 0, 0]))
+        if lengths is None:
+            ends = ([-n_steps], [_ALL_STEPS], [1])
+            last = graph.node("Slice", X, *(self._integers(end) for end in ends))
+        else:
+            column = graph.node("Unsqueeze", lengths, self._integers([1, 2]))
+            places = graph.node("Add", column, self._integers(np.arange(n_steps)[:, np.newaxis]))
+            places = graph.node("Add", places, self._integers(np.zeros((1, 1, n_inputs), np.int64)))
+            last = graph.node("GatherElements", X, places, axis=1)
+        return graph.node("Reshape", last, self._integers([-1, n_steps * n_inputs]))
 
     def _filled(self, X, n_features):
         """Each value, or the one observed last, and behind all features which of them are missing.
@@ -335,7 +417,7 @@ class _Export:
                 "LSTM",
                 sequences,
                 *weights,
-                lengths or "",
+                (lengths and graph.cast(lengths, np.int32)) or "",
                 *starts[layer],
                 n_outputs=(reads_sequences, True, self.initial_states is not None),
                 hidden_size=H,
@@ -375,10 +457,12 @@ class _Export:
 
     # -- losses
 
-    def _predictions(self, network, output):
+    def _predictions(self, network, output, levels):
         """What outputs (..., n_outputs) mean under the loss."""
         graph, loss = self._graph, network.loss
         if isinstance(loss, LogLoss):
+            if self.dtype != np.float32:
+                output = graph.cast(output, self.dtype)
             largest = graph.node("ArgMax", output, axis=-1, keepdims=0)
             return {
                 "label": graph.node(
@@ -398,11 +482,48 @@ class _Export:
                 )
                 for first in (0, 1)
             )  # fmt: skip
-            std = graph.node("Add", graph.node("Softplus", raw), self._floats(np.array(1e-6)))
+            least = graph.constant(np.array(1e-6, np.float32))
+            std = graph.node("Add", graph.node("Softplus", raw), least)
             results = {"prediction": mean, "std": std}
         elif isinstance(loss, Quantile) and isinstance(loss.quantiles, tuple):
             results["prediction"] = self._sorted(network, output, len(loss.quantiles))
-        return {name: self._without_axis(network, result) for name, result in results.items()}
+        return {
+            name: self._without_axis(
+                network, self._in_units(network, result, levels, has_shift=name == "prediction")
+            )
+            for name, result in results.items()
+        }
+
+    def _in_units(self, network, result, levels, *, has_shift):
+        """Predictions, or deviations, in the units of y."""
+        graph, units = self._graph, network.units
+        if units.targets is None:
+            return graph.cast(result, self.dtype) if self.dtype != np.float32 else result
+        loss = network.loss
+        several = isinstance(loss, Quantile) and isinstance(loss.quantiles, tuple)
+        steps = network.architecture.return_sequences
+        shift, factor = (
+            graph.constant(array[:, np.newaxis] if several else array) for array in units.targets
+        )
+        if levels is not None:
+            # (n_samples, 1, n_features): of the features of the targets, with the axes of the result.
+            of_targets = self._integers(units.feature_of)
+            center, spread = (graph.node("Gather", level, of_targets, axis=2) for level in levels)
+            if several:
+                center, spread = (
+                    graph.node("Unsqueeze", level, self._integers([3]))
+                    for level in (center, spread)
+                )
+            if not steps:
+                center, spread = (
+                    graph.node("Squeeze", level, self._integers([1])) for level in (center, spread)
+                )
+            shift = graph.node("Add", center, graph.node("Mul", spread, shift))
+            factor = graph.node("Mul", spread, factor)
+        result = graph.node("Mul", graph.cast(result, np.float64), factor)
+        if has_shift:
+            result = graph.node("Add", result, shift)
+        return graph.cast(result, self.dtype)
 
     def _labels(self, network):
         labels = labels_of(network)
@@ -437,6 +558,9 @@ class _Export:
 
     def _floats(self, array):
         return self._graph.constant(np.asarray(array, self.dtype))
+
+    def _doubles(self, array):
+        return self._graph.constant(np.asarray(array, np.float64))
 
     def _integers(self, values):
         return self._graph.constant(np.asarray(values, np.int64))

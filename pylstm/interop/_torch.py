@@ -215,8 +215,10 @@ def to_torch(model: Any) -> Any:
     linear : torch.nn.Linear
         The layer on top of the final hidden states: ``linear(h_n[-1])``, of a bidirectional network
         ``linear(torch.cat([h_n[-2], h_n[-1]], dim=1))``; with `return_sequences` ``linear(output)``.
-        It gives the network's outputs, before what the loss makes of them: the logits of classes, the
-        logarithm of a Poisson mean, quantiles that are not sorted, mean and raw deviation in turn.
+        It predicts y from X as they are: what `standardize` does is a part of the weights (where levels
+        of X are large beside its spread, prefer `dtype="float64"`). Of some losses it gives the outputs
+        before what these make of them: the logits of classes, the logarithm of a Poisson mean, quantiles
+        that are not sorted, mean and raw deviation in turn.
 
     Raises
     ------
@@ -225,7 +227,8 @@ def to_torch(model: Any) -> Any:
     TypeError
         If it is no LSTMRegressor or LSTMClassifier.
     ValueError
-        If it was fitted with `missing="mask"`.
+        If it was fitted with `missing="mask"`, `window_scaling` or a highway, or with `loss="gaussian"` and
+        `standardize`.
     ImportError
         If PyTorch is not installed.
 
@@ -245,11 +248,11 @@ def to_torch(model: Any) -> Any:
     >>> linear(h_n[-1]).shape  # doctest: +SKIP
     torch.Size([40, 1])
     """
-    network = read_plain_network(model, "to_torch")
+    network, params = read_plain_network(model, "to_torch")
     import torch
 
     arch = network.architecture
-    dtype = torch.float64 if network.parameters.dtype == np.float64 else torch.float32
+    dtype = torch.float64 if params.dtype == np.float64 else torch.float32
     lstm = torch.nn.LSTM(
         arch.n_features,
         arch.hidden_size,
@@ -259,7 +262,7 @@ def to_torch(model: Any) -> Any:
         dtype=dtype,
     )
     linear = torch.nn.Linear(arch.num_directions * arch.hidden_size, arch.n_outputs, dtype=dtype)
-    arrays = core.unpack_parameters(network.parameters, arch)
+    arrays = core.unpack_parameters(params, arch)
     kinds = {"W": "weight_ih", "U": "weight_hh", "b": "bias_ih"}
     state = {}
     for name, array in arrays.items():

@@ -1,7 +1,7 @@
-"""Forward: a block of samples through all layers and all time steps.
+"""Forward: a block of samples through all layers, a segment of its time steps at a time.
 
 The counterpart of `backward.pxi`, in the same order: what a step reads, the step, a cell, the head, the
-block. A new input or option of a layer is loaded here and its gradient goes back there.
+segment. A new input or option of a layer is loaded here and its gradient goes back there.
 """
 
 cdef inline real* xh_at(const Net* net, const Cell* cell, Py_ssize_t step, real* arena) noexcept nogil:
@@ -49,33 +49,27 @@ cdef void load_features(
 ) noexcept nogil:
     """x of the first layer, gathered from X; zeros after a sample's end."""
     cdef real* x = xh_at(net, cell, step, arena) + cell.in_pad - cell.n_in
-    cdef const char* source
-    cdef Py_ssize_t s, feature
+    cdef Py_ssize_t s
     for s in range(block.n):
-        if step >= block.length[s]:
-            memset(x + s * cell.row, 0, cell.n_in * sizeof(real))
-            continue
-        source = (batch.X + block.sample[s] * batch.sample_stride
-                  + step_of(cell, step, block.length[s]) * batch.time_stride)
-        if batch.feature_stride == sizeof(real) and net.n_features > 2:     # one call for all
-            memcpy(x + s * cell.row, source, net.n_features * sizeof(real))
+        if step < block.length[s]:
+            load_inputs(batch, net.n_features, block.sample[s],
+                        step_of(cell, step, block.length[s]), x + s * cell.row)
         else:
-            for feature in range(net.n_features):
-                x[s * cell.row + feature] = (<const real*> (source + feature * batch.feature_stride))[0]
+            memset(x + s * cell.row, 0, cell.n_in * sizeof(real))
 
 
 cdef inline void fill_missing(
-    Py_ssize_t n_features, const char* source, Py_ssize_t stride, const real* last, real* x,
+    Py_ssize_t n_features, const real* values, const real* last, real* x,
 ) noexcept nogil:
     """x = [observed values, or else the last ones; 1 for a missing value, 0 for one observed].
 
-    After Lipton, Kale & Wetzel (2016) and Che et al. (2018). `last` is the x of the time step before,
-    or NULL at the first.
+    After Lipton, Kale & Wetzel (2016) and Che et al. (2018). `values` are NaN where one is missing, and
+    may lie in x; `last` is the x of the time step before, or NULL at the first.
     """
     cdef Py_ssize_t feature
     cdef real value
     for feature in range(n_features):
-        value = (<const real*> (source + feature * stride))[0]
+        value = values[feature]
         x[n_features + feature] = isnan(value)
         if isnan(value):
             value = last[feature] if last != NULL else 0
@@ -85,20 +79,19 @@ cdef inline void fill_missing(
 cdef void load_masked_features(
     const Net* net, const Cell* cell, const Batch* batch, const Block* block, real* arena,
 ) noexcept nogil:
-    """x of the first layer at all its steps, in the order of time, in which values are carried on."""
+    """x of the first layer at a segment's steps, in the order of time, in which values are carried on."""
     cdef Py_ssize_t s, t, step, offset
     cdef const real* last
     cdef real* x
     for s in range(block.n):
         offset = s * cell.row + cell.in_pad - cell.n_in
-        last = NULL
-        for t in range(block.length[s]):
+        last = xh_at(net, cell, block.first - 1, arena) + offset if block.first > 0 else NULL
+        for t in range(block.first, min(block.stop, block.length[s])):
             x = xh_at(net, cell, step_of(cell, t, block.length[s]), arena) + offset
-            fill_missing(net.n_features,
-                         batch.X + block.sample[s] * batch.sample_stride + t * batch.time_stride,
-                         batch.feature_stride, last, x)
+            load_inputs(batch, net.n_features, block.sample[s], t, x)
+            fill_missing(net.n_features, x, last, x)
             last = x
-        for step in range(block.length[s], block.n_steps):
+        for step in range(max(block.first, block.length[s]), block.stop):
             memset(xh_at(net, cell, step, arena) + offset, 0, cell.n_in * sizeof(real))
 
 
@@ -190,19 +183,31 @@ cdef void forward_step(
                               h_next + s * cell.h_row + tile * L)
 
 
+cdef void load_first_states(
+    const Net* net, const Batch* batch, const Block* block, real* arena,
+) noexcept nogil:
+    """The states before the first step of all cells."""
+    cdef const Cell* cell
+    cdef Py_ssize_t index
+    for index in range(net.n_cells):
+        cell = &net.cells[index]
+        load_states(net, cell, <const real*> batch.h, batch.n_states, block,
+                    h_at(net, cell, 0, arena), cell.h_row)
+        load_states(net, cell, <const real*> batch.c, batch.n_states, block,
+                    c_at(net, cell, 0, arena), net.H_pad)
+
+
 cdef void forward_cell(
     const Net* net, const Cell* cell, const real* packed, const Batch* batch, const Block* block,
     real* arena,
 ) noexcept nogil:
-    """All steps of one cell."""
+    """A segment's steps of one cell, from the states that are in the places before the first."""
     cdef Py_ssize_t step, n = block.n
-    load_states(net, cell, <const real*> batch.h, batch.n_states, block,
-                h_at(net, cell, 0, arena), cell.h_row)
-    load_states(net, cell, <const real*> batch.c, batch.n_states, block,
-                c_at(net, cell, 0, arena), net.H_pad)
     if cell.layer == 0 and net.mask_missing:
         load_masked_features(net, cell, batch, block, arena)
-    for step in range(block.n_steps):                           # time steps, in the cell's order
+    for step in range(block.first, block.stop):                 # time steps, in the cell's order
+        if stopped(net, block, step):
+            return
         if cell.layer > 0:
             load_outputs_below(net, cell, batch, block, step, arena)
         elif not net.mask_missing:
@@ -220,7 +225,7 @@ cdef inline void head_product(
     const Net* net, const real* packed, Py_ssize_t n, const real* top, real* y,
 ) noexcept nogil:
     """y = h V + d."""
-    packed_product(net.lanes, net.K_pad // net.lanes, n, 1, net.D * net.H, top, net.DH_pad, 0,
+    packed_product(net.lanes, net.K_pad // net.lanes, n, 1, net.R, top, net.R_pad, 0,
                    packed + net.packed_V, packed + net.packed_d, y, net.K_pad)
 
 
@@ -239,7 +244,7 @@ cdef void load_final_outputs(
     for direction in range(net.D):
         cell = &net.cells[net.n_cells - net.D + direction]
         for s in range(block.n):
-            target = arena + net.top + s * net.DH_pad + direction * net.H
+            target = arena + net.top + s * net.R_pad + direction * net.H
             memcpy(target, h_at(net, cell, block.n_steps, arena) + s * cell.h_row,
                    net.H * sizeof(real))
             if net.dropout.rate > 0:
@@ -247,33 +252,65 @@ cdef void load_final_outputs(
                      final_time(cell, block, s), net.H, target)
 
 
+cdef void load_highway(
+    const Net* net, const Batch* batch, const Block* block, real* arena,
+) noexcept nogil:
+    """The inputs of each sample's last steps, beside its final outputs; zeros before its first step."""
+    cdef Py_ssize_t F = net.n_features, n_in = net.cells[0].n_in, s, t, feature
+    cdef real* x
+    for s in range(block.n):
+        x = arena + net.top + s * net.R_pad + net.D * net.H
+        for t in range(block.length[s] - net.highway, block.length[s]):
+            memset(x, 0, n_in * sizeof(real))
+            if t >= 0:
+                load_inputs(batch, F, block.sample[s], t, x)
+            if t >= 0 and net.mask_missing:
+                for feature in range(F):
+                    x[F + feature] = isnan(x[feature])
+                    x[feature] = <real> last_observed(batch, block.sample[s], t, feature)
+            x += n_in
+
+
+cdef inline real* top_at(const Net* net, Py_ssize_t t, real* arena) noexcept nogil:
+    """What the head reads at its application t, (B, Rp)."""
+    return arena + net.top + t % net.y_steps * net.block * net.R_pad
+
+
+cdef inline Py_ssize_t y_place(const Net* net, Py_ssize_t t, Py_ssize_t s) noexcept nogil:
+    """Where y, and dy, of sample s and the head's application t lie within their areas."""
+    return (t % net.y_steps * net.block + s) * net.K_pad
+
+
 cdef void forward_head(
     const Net* net, const real* packed, const Batch* batch, const Block* block, real* arena,
 ) noexcept nogil:
     """The linear layer: once, or at every time step. After a sample's end y is never read."""
     cdef Py_ssize_t t, s
-    cdef real* top = arena + net.top
-    cdef real* target
+    cdef real* top
     if not net.sequences:
         load_final_outputs(net, batch, block, arena)
-        head_product(net, packed, block.n, top, arena + net.y)
+        load_highway(net, batch, block, arena)
+        head_product(net, packed, block.n, arena + net.top, arena + net.y)
         return
-    for t in range(block.n_steps):
+    for t in range(block.first, block.stop):
+        if stopped(net, block, t):
+            return
+        top = top_at(net, t, arena)
         for s in range(block.n):
-            target = top + (t * net.block + s) * net.DH_pad
             if t < block.length[s]:
-                load_outputs(net, net.n_cells // net.D - 1, batch, block, s, t, target, arena)
+                load_outputs(net, net.n_cells // net.D - 1, batch, block, s, t,
+                             top + s * net.R_pad, arena)
             else:
-                memset(target, 0, net.DH_pad * sizeof(real))
-        head_product(net, packed, block.n, top + t * net.block * net.DH_pad,
-                     arena + net.y + t * net.block * net.K_pad)
+                memset(top + s * net.R_pad, 0, net.R_pad * sizeof(real))
+        head_product(net, packed, block.n, top, arena + net.y + y_place(net, t, 0))
 
 
-cdef void forward_block(
+cdef void forward_segment(
     const Net* net, const real* packed, const Batch* batch, const Block* block, real* arena,
 ) noexcept nogil:
-    """All layers and the head."""
+    """All layers, and the head where it is applied."""
     cdef Py_ssize_t index
     for index in range(net.n_cells):
         forward_cell(net, &net.cells[index], packed, batch, block, arena)
-    forward_head(net, packed, batch, block, arena)
+    if net.sequences or block.stop == block.n_steps:
+        forward_head(net, packed, batch, block, arena)

@@ -19,6 +19,12 @@ cdef enum:
     CACHED_BYTES = 262144       # dz of so many bytes is turned into weight gradients at a time
     CACHE_LINE_BYTES = 64
     AREA_UNIT = 64              # elements: whole cache lines of either type
+    LOOK_OPERATIONS = 2000000   # after so many, which take a millisecond or so, Ctrl-C is looked for
+
+
+# An arena that would be larger holds a segment of the time steps.
+cdef double forward_bytes = 2097152     # where steps are forgotten as soon as they are used: some cache
+cdef double backward_bytes = 134217728  # where BPTT comes back to them, which is then more work
 
 
 cdef enum Room:
@@ -47,9 +53,9 @@ cdef struct Cell:
     # among the packed weights: transposed, rows in the order of dz
     Py_ssize_t packed_Ut        # [panel][tile][gate][L][width * L]: 4Hp rows, Hp columns
     Py_ssize_t packed_Wt        # [panel][tile][gate][L][width * L]: 4Hp rows, in_pad columns
-    # in a thread's arena. xh, h and c have room for what is before each step and after the last, T + 1
-    # times; z for T steps. Where no step is read again there is room for fewer: step s has the place s
-    # modulo that number.
+    # in a thread's arena. xh, h and c have room for what is before each step of a segment and after its
+    # last; z for its steps. Where no step is read again there is room for fewer. Step s has the place s
+    # modulo the number of places.
     Py_ssize_t xh               # [xh_steps][B][row]
     Py_ssize_t xh_steps
     Py_ssize_t h                # [xh_steps][B], rows h_row apart: those of xh, unless h is dropped there
@@ -58,6 +64,8 @@ cdef struct Cell:
     Py_ssize_t c_steps
     Py_ssize_t z                # [tile][z_steps][B][gate][L]
     Py_ssize_t z_steps
+    Py_ssize_t dh               # [B][Hp]
+    Py_ssize_t dc               # [B][Hp]
 
 
 cdef struct Net:
@@ -70,54 +78,82 @@ cdef struct Net:
     bint sequences              # the head is applied at every time step
     Py_ssize_t S                # applications of the head: T if `sequences`, else 1
     bint mask_missing
+    Py_ssize_t highway          # the last steps of which the head reads the inputs too
     Py_ssize_t lanes            # L
     Py_ssize_t H_pad            # Hp
     Py_ssize_t K_pad            # Kp
     Py_ssize_t DH_pad           # DHp: D * H padded to whole registers
+    Py_ssize_t R                # what the head reads: D * H, and highway times the first layer's n_in
+    Py_ssize_t R_pad            # Rp
     Py_ssize_t n_tiles
     Py_ssize_t block            # B
     Py_ssize_t chunk            # time steps whose dz become weight gradients together
+    Py_ssize_t segment          # time steps that the arena has room for: T, or fewer
+    Py_ssize_t n_segments
+    Py_ssize_t look             # Ctrl-C is looked for at steps whose numbers in the segment have these bits
     Dropout dropout
     # in the flat parameter vector
-    Py_ssize_t V                # (D * H, K)
+    Py_ssize_t V                # (R, K)
+    Py_ssize_t highway_V        # V's rows of the highway: from here on, up to d
     Py_ssize_t d                # (K,)
     Py_ssize_t n_params
     # among the packed weights and a slot's gradients
-    Py_ssize_t packed_V         # [panel][D * H][width * L]
+    Py_ssize_t packed_V         # [panel][R][width * L]
     Py_ssize_t packed_d         # [Kp]
     Py_ssize_t slot_size        # all of the above: what a slot's gradient takes
     # among the packed weights
-    Py_ssize_t packed_Vt        # [panel][K][width * L]: K rows, DHp columns
+    Py_ssize_t packed_Vt        # [panel][K][width * L]: K rows, Rp columns
     Py_ssize_t packed_size
     # in a thread's arena
-    Py_ssize_t top              # [S][B][DHp]: what the head reads
-    Py_ssize_t y                # [S][B][Kp]
-    Py_ssize_t dy               # [S][B][Kp]
-    Py_ssize_t d_top            # [B][DHp]
-    Py_ssize_t dh               # [B][Hp]
-    Py_ssize_t dc               # [B][Hp]
+    Py_ssize_t y_steps          # steps of a segment at which the head is applied, or 1
+    Py_ssize_t top              # [y_steps][B][Rp]: what the head reads
+    Py_ssize_t y                # [y_steps][B][Kp]
+    Py_ssize_t dy               # [y_steps][B][Kp]
+    Py_ssize_t losses           # [B][S] of type double: of each application of the head
+    Py_ssize_t d_top            # [B][Rp]
     Py_ssize_t dx               # [B][d_row]
-    Py_ssize_t d_outer          # [T][B][d_row]: gradient of a layer's outputs
-    Py_ssize_t d_inner          # [T][B][d_row]: that of its inputs; the same area in one direction
+    Py_ssize_t d_outer          # [segment][B][d_row]: gradient of a layer's outputs
+    Py_ssize_t d_inner          # the same of its inputs; the same area in one direction
     Py_ssize_t d_row
+    Py_ssize_t carried          # [B][n_features]: gradients of values that are missing, on their way
+    Py_ssize_t kept             # [n_segments - 1][kept_size]: what each segment but the last starts from
+    Py_ssize_t kept_size        # [cell][h, c][B][Hp], and with missing values [B][n_features]
     Py_ssize_t arena_size
     Cell* cells
 
 
-cdef inline Py_ssize_t reserve_area(Py_ssize_t* total, Py_ssize_t n) noexcept nogil:
-    """Where n elements begin that are added at the end of what `total` counts: on a cache line."""
+# More elements than any memory holds, few enough to be counted in; areas that would be larger are a
+# network's whose plan is refused.
+cdef extern from *:
+    """
+    #define TOO_MANY (PY_SSIZE_T_MAX / 64)
+    """
+    const Py_ssize_t TOO_MANY
+
+
+cdef inline Py_ssize_t reserve_area(
+    Py_ssize_t* total, Py_ssize_t count, Py_ssize_t rows, Py_ssize_t columns,
+) noexcept nogil:
+    """Where so many elements begin that are added at the end of what `total` counts: on a cache line.
+
+    A total that nothing could hold becomes TOO_MANY, and stays it.
+    """
     cdef Py_ssize_t start = total[0]
-    total[0] += padded(n, AREA_UNIT)
+    if <double> total[0] + <double> count * rows * columns >= <double> TOO_MANY:
+        total[0] = TOO_MANY
+    else:
+        total[0] += padded(count * rows * columns, AREA_UNIT)
     return start
 
 
 cdef int set_dimensions(
-    Net* net, dimensions, Py_ssize_t n_timesteps, Py_ssize_t itemsize,
+    Net* net, dimensions, Py_ssize_t n_samples, Py_ssize_t n_timesteps, Py_ssize_t itemsize,
 ) except -1:
     """From `_options.Dimensions` to what the network's arrays are measured in."""
-    cdef Py_ssize_t L = LANES_F if itemsize == sizeof(float) else LANES_D, num_layers
-    (net.n_features, net.H, num_layers, net.K, net.D, net.sequences,
-     net.mask_missing) = fields_of(dimensions)
+    cdef Py_ssize_t L = LANES_F if itemsize == sizeof(float) else LANES_D, num_layers, block
+    cdef double operations
+    (net.n_features, net.H, num_layers, net.K, net.D, net.sequences, net.mask_missing,
+     net.highway) = fields_of(dimensions)
     net.n_cells = num_layers * net.D
     net.T = n_timesteps
     net.S = net.T if net.sequences else 1
@@ -125,16 +161,22 @@ cdef int set_dimensions(
     net.H_pad = padded(net.H, L)
     net.K_pad = padded(net.K, L)
     net.DH_pad = padded(net.D * net.H, L)
+    net.R = net.D * net.H + net.highway * net.n_features * (1 + net.mask_missing)
+    net.R_pad = padded(net.R, L)
     net.n_tiles = net.H_pad // L
-    net.block = WIDE_BLOCK if net.H >= WIDE_HIDDEN_SIZE else NARROW_BLOCK
-    net.chunk = max(1, CACHED_BYTES // (net.block * 4 * net.H_pad * itemsize))
+    block = WIDE_BLOCK if net.H >= WIDE_HIDDEN_SIZE else NARROW_BLOCK
+    net.chunk = max(1, CACHED_BYTES // (block * 4 * net.H_pad * itemsize))  # of a whole block, for the
+    net.block = min(block, n_samples)           # same sums whatever the batch
+    operations = 100. * net.H_pad + 8. * net.H * (net.H + max(net.n_features, net.D * net.H))
+    while net.look < 65535 and operations * net.block * net.look < LOOK_OPERATIONS:
+        net.look = 2 * net.look + 1
     return 0
 
 
 cdef void lay_out_cell(Net* net, Py_ssize_t index, Room room, bint ragged) noexcept nogil:
     """What the forward pass needs of a cell, behind what net's sizes count already."""
     cdef Cell* cell = &net.cells[index]
-    cdef Py_ssize_t T = net.T, B = net.block, gates = 4 * net.H_pad
+    cdef Py_ssize_t B = net.block, gates = 4 * net.H_pad
     cell.index = index
     cell.layer = index // net.D
     cell.direction = index % net.D
@@ -146,58 +188,103 @@ cdef void lay_out_cell(Net* net, Py_ssize_t index, Room room, bint ragged) noexc
     cell.U = cell.W + cell.n_in * 4 * net.H
     cell.b = cell.U + net.H * 4 * net.H
     net.n_params = cell.b + 4 * net.H
-    cell.packed_WU = reserve_area(&net.packed_size, gates * (cell.n_in + net.H))
-    cell.packed_b = reserve_area(&net.packed_size, gates)
+    cell.packed_WU = reserve_area(&net.packed_size, 1, cell.n_in + net.H, gates)
+    cell.packed_b = reserve_area(&net.packed_size, 1, 1, gates)
     # Hidden states are read again: by the layer above, by a head at every step, by BPTT. Inputs with
-    # missing values are loaded for all steps at once.
+    # missing values are loaded for a whole segment at once.
     if room >= ALL_STEPS or index < net.n_cells - net.D or net.sequences or net.mask_missing:
-        cell.xh_steps = T + 1
+        cell.xh_steps = net.segment + 1
+        if room == ALL_GRADIENTS and net.n_segments > 1:
+            cell.xh_steps = net.segment + net.chunk         # a chunk's steps are to lie side by side
     else:
         cell.xh_steps = 2
     # A step writes c in the place of the one before, unless samples that have ended are to keep theirs.
-    cell.c_steps = T + 1 if room >= ALL_STEPS else 2 if ragged else 1
-    cell.z_steps = T if room >= ALL_STEPS else 1
-    cell.xh = reserve_area(&net.arena_size, cell.xh_steps * B * cell.row)
+    cell.c_steps = net.segment + 1 if room >= ALL_STEPS else 2 if ragged else 1
+    cell.z_steps = net.segment if room >= ALL_STEPS else 1
+    cell.xh = reserve_area(&net.arena_size, cell.xh_steps, B, cell.row)
     if net.dropout.recurrent_rate > 0:
-        cell.h = reserve_area(&net.arena_size, cell.xh_steps * B * net.H_pad)
+        cell.h = reserve_area(&net.arena_size, cell.xh_steps, B, net.H_pad)
         cell.h_row = net.H_pad
     else:
         cell.h = cell.xh + cell.in_pad
         cell.h_row = cell.row
-    cell.c = reserve_area(&net.arena_size, cell.c_steps * B * net.H_pad)
-    cell.z = reserve_area(&net.arena_size, cell.z_steps * B * gates)
+    cell.c = reserve_area(&net.arena_size, cell.c_steps, B, net.H_pad)
+    cell.z = reserve_area(&net.arena_size, cell.z_steps, B, gates)
 
 
 cdef void lay_out_head(Net* net) noexcept nogil:
     """The same of the head: the last of the parameters, and of what a slot has gradients of."""
     net.V = net.n_params
-    net.d = net.V + net.D * net.H * net.K
+    net.highway_V = net.V + net.D * net.H * net.K
+    net.d = net.V + net.R * net.K
     net.n_params = net.d + net.K
-    net.packed_V = reserve_area(&net.packed_size, net.D * net.H * net.K_pad)
-    net.packed_d = reserve_area(&net.packed_size, net.K_pad)
+    net.packed_V = reserve_area(&net.packed_size, 1, net.R, net.K_pad)
+    net.packed_d = reserve_area(&net.packed_size, 1, 1, net.K_pad)
     net.slot_size = net.packed_size
-    net.top = reserve_area(&net.arena_size, net.S * net.block * net.DH_pad)
-    net.y = reserve_area(&net.arena_size, net.S * net.block * net.K_pad)
+    net.y_steps = net.segment if net.sequences else 1
+    net.top = reserve_area(&net.arena_size, net.y_steps, net.block, net.R_pad)
+    net.y = reserve_area(&net.arena_size, net.y_steps, net.block, net.K_pad)
 
 
-cdef void lay_out_gradients(Net* net) noexcept nogil:
+cdef void lay_out_gradients(Net* net, Py_ssize_t itemsize) noexcept nogil:
     """What the backward pass needs beyond that."""
     cdef Cell* cell
     cdef Py_ssize_t B = net.block, gates = 4 * net.H_pad, index
     for index in range(net.n_cells):
         cell = &net.cells[index]
-        cell.packed_Ut = reserve_area(&net.packed_size, gates * net.H_pad)
-        cell.packed_Wt = reserve_area(&net.packed_size, gates * cell.in_pad)
-    net.packed_Vt = reserve_area(&net.packed_size, net.K * net.DH_pad)
-    net.dy = reserve_area(&net.arena_size, net.S * B * net.K_pad)
-    net.d_top = reserve_area(&net.arena_size, B * net.DH_pad)
-    net.dh = reserve_area(&net.arena_size, B * net.H_pad)
-    net.dc = reserve_area(&net.arena_size, B * net.H_pad)
+        cell.packed_Ut = reserve_area(&net.packed_size, 1, net.H_pad, gates)
+        cell.packed_Wt = reserve_area(&net.packed_size, 1, cell.in_pad, gates)
+        cell.dh = reserve_area(&net.arena_size, 1, B, net.H_pad)
+        cell.dc = reserve_area(&net.arena_size, 1, B, net.H_pad)
+    net.packed_Vt = reserve_area(&net.packed_size, 1, net.K, net.R_pad)
+    net.dy = reserve_area(&net.arena_size, net.y_steps, B, net.K_pad)
+    net.losses = reserve_area(&net.arena_size, net.S, B, sizeof(double) // itemsize)
+    net.d_top = reserve_area(&net.arena_size, 1, B, net.R_pad)
     net.d_row = max(net.DH_pad, net.cells[0].in_pad)
-    net.d_outer = net.d_inner = reserve_area(&net.arena_size, net.T * B * net.d_row)
+    net.d_outer = net.d_inner = reserve_area(&net.arena_size, net.segment, B, net.d_row)
     if net.D == 2:
-        net.d_inner = reserve_area(&net.arena_size, net.T * B * net.d_row)
-        net.dx = reserve_area(&net.arena_size, B * net.d_row)
+        net.d_inner = reserve_area(&net.arena_size, net.segment, B, net.d_row)
+        net.dx = reserve_area(&net.arena_size, 1, B, net.d_row)
+    if net.mask_missing:
+        net.carried = reserve_area(&net.arena_size, 1, B, net.n_features)
+    net.kept = reserve_area(&net.arena_size, net.n_segments - 1, 1, net.kept_size)
+
+
+cdef void lay_out(
+    Net* net, Room room, bint ragged, Py_ssize_t itemsize, Py_ssize_t segment,
+) noexcept nogil:
+    """Everything, for so many time steps at a time."""
+    cdef Py_ssize_t index
+    net.n_params = net.packed_size = net.arena_size = 0
+    net.segment = segment
+    net.n_segments = padded(net.T, segment) // segment
+    for index in range(net.n_cells):
+        lay_out_cell(net, index, room, ragged)
+    lay_out_head(net)
+    if room == ALL_GRADIENTS:
+        net.kept_size = net.block * (2 * net.n_cells * net.H_pad + net.mask_missing * net.n_features)
+        lay_out_gradients(net, itemsize)
+
+
+cdef Py_ssize_t segment_for(const Net* net, Room room, Py_ssize_t itemsize) noexcept nogil:
+    """Time steps to take at a time, of a network that is laid out for all of them at once.
+
+    A reverse cell starts at the end, so that a layer's output is there only after all steps. In one
+    direction an arena holds a segment. Going forward its size is that of a cache. Backward everything is
+    kept while it is small enough; then only the states that segments start from are, and the rest is
+    computed once more: with segments of about sqrt(T) steps, so is memory (Chen et al. 2016). Segments
+    are whole chunks, and only sizes decide: the same sums in the same order.
+    """
+    cdef double step_size = <double> net.arena_size / net.T, steps
+    cdef Py_ssize_t unit = net.chunk if room == ALL_GRADIENTS else 1
+    cdef double limit = backward_bytes if room == ALL_GRADIENTS else forward_bytes
+    if net.D == 2 or net.arena_size * itemsize <= limit or net.arena_size == TOO_MANY:
+        return net.T
+    if room == ALL_GRADIENTS:
+        steps = sqrt(net.T * (net.kept_size / step_size))
+    else:
+        steps = forward_bytes / (step_size * itemsize)
+    return min(net.T, padded(max(1, <Py_ssize_t> steps), unit))
 
 
 @cython.final
@@ -213,12 +300,15 @@ cdef class Plan:
 
     cdef int reserve(self, Py_ssize_t n_threads, Py_ssize_t n_slots) except -1:
         """Take the memory, all zeros: what is never written, the padding, stays zero."""
+        cdef double wanted = self.itemsize * (
+            <double> self.net.packed_size + <double> n_slots * self.net.slot_size
+            + <double> n_threads * self.net.arena_size) + CACHE_LINE_BYTES
         cdef size_t packed = self.net.packed_size * self.itemsize
         cdef size_t slots = n_slots * self.net.slot_size * self.itemsize
-        cdef size_t arenas = n_threads * self.net.arena_size * self.itemsize
-        self.memory = zeroed_memory(packed + slots + arenas + CACHE_LINE_BYTES)
+        if wanted < <double> TOO_MANY:
+            self.memory = zeroed_memory(<size_t> wanted)
         if self.memory == NULL:
-            raise MemoryError()
+            raise MemoryError(f"The network needs {wanted:.3g} bytes of working memory.")
         self.packed = (<char*> self.memory + CACHE_LINE_BYTES
                        - <uintptr_t> self.memory % CACHE_LINE_BYTES)
         self.slots = <char*> self.packed + packed
@@ -231,27 +321,42 @@ cdef class Plan:
 
 
 cdef Plan plan_of(
-    dimensions, Py_ssize_t n_timesteps, Py_ssize_t itemsize, Room room, bint ragged, dropout,
+    dimensions, Py_ssize_t n_samples, Py_ssize_t n_timesteps, Py_ssize_t itemsize, Room room,
+    bint ragged, dropout,
 ):
-    """The plan of a call: `_options.Dimensions`, T, the size of its type, and what it makes room for.
+    """The plan of a call: `_options.Dimensions`, sizes, and what it makes room for.
 
-    `ragged`: samples may end before step T. `dropout`: `_options.Dropout`, or None.
+    n_samples: the most at a time. `ragged`: samples may end before step T. `dropout`:
+    `_options.Dropout`, or None.
     """
     cdef Plan plan = Plan.__new__(Plan)
     cdef Net* net = &plan.net
-    cdef Py_ssize_t index
+    cdef Py_ssize_t segment
     plan.room, plan.itemsize = room, itemsize
-    set_dimensions(net, dimensions, n_timesteps, itemsize)
+    set_dimensions(net, dimensions, n_samples, n_timesteps, itemsize)
     net.dropout = dropout_of(dropout)
     net.cells = <Cell*> calloc(net.n_cells, sizeof(Cell))
     if net.cells == NULL:
         raise MemoryError()
-    for index in range(net.n_cells):
-        lay_out_cell(net, index, room, ragged)
-    lay_out_head(net)
-    if room == ALL_GRADIENTS:
-        lay_out_gradients(net)
+    lay_out(net, room, ragged, itemsize, net.T)
+    segment = segment_for(net, room, itemsize)
+    if segment < net.T:
+        lay_out(net, room, ragged, itemsize, segment)
     return plan
+
+
+cdef Plan copy_of(Plan plan):
+    """A plan of the same layout, for one thread, whose memory holds the same."""
+    cdef Plan copied = Plan.__new__(Plan)
+    cdef size_t n_bytes = (plan.net.packed_size + plan.net.arena_size) * plan.itemsize
+    copied.net, copied.room, copied.itemsize = plan.net, plan.room, plan.itemsize
+    copied.net.cells = <Cell*> calloc(plan.net.n_cells, sizeof(Cell))
+    if copied.net.cells == NULL:
+        raise MemoryError()
+    memcpy(copied.net.cells, plan.net.cells, plan.net.n_cells * sizeof(Cell))
+    copied.reserve(1, 0)
+    memcpy(copied.packed, plan.packed, n_bytes)
+    return copied
 
 
 cdef Py_ssize_t n_blocks_of(const Net* net, Py_ssize_t n_samples) noexcept nogil:

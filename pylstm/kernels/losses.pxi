@@ -60,11 +60,15 @@ cdef inline double gaussian(double mu, double s, double y, double* d_mu, double*
 
 
 cdef double log_loss(
-    const real* z, Py_ssize_t n_classes, Py_ssize_t y, double share, real* dz,
+    const real* z, Py_ssize_t n_classes, double label, double share, real* dz,
 ) noexcept nogil:
     # -ln softmax(z)[y]
     cdef double largest = z[0], total = 0
-    cdef Py_ssize_t k
+    cdef Py_ssize_t k, y
+    if not 0 <= label < n_classes:      # checked before, but the caller's array may have changed since
+        memset(dz, 0, n_classes * sizeof(real))
+        return NAN
+    y = <Py_ssize_t> label
     for k in range(1, n_classes):
         largest = max(largest, <double> z[k])
     for k in range(n_classes):
@@ -77,7 +81,7 @@ cdef double log_loss(
 cdef struct Objective:
     # What is made small.
     LossKind kind
-    const double* settings      # delta, or quantiles; the caller's array
+    const double* settings      # delta, for all targets or of each, or quantiles; the caller's array
     Py_ssize_t n_settings
     double alpha                # strength of the L2 penalty
 
@@ -138,7 +142,7 @@ cdef double step_loss(
     cdef double total = 0, d_first = 0, d_second = 0
     cdef Py_ssize_t k
     if objective.kind == LOG_LOSS:
-        return log_loss(z, K, <Py_ssize_t> y[0], share, dz)
+        return log_loss(z, K, y[0], share, dz)
     if objective.kind == GAUSSIAN:                              # outputs: [target][mu, s]
         share /= targets.n_targets
         for k in range(targets.n_targets):
@@ -153,7 +157,7 @@ cdef double step_loss(
         elif objective.kind == ABSOLUTE_ERROR:
             total += absolute_error(z[k], y[k], &d_first)
         elif objective.kind == HUBER:
-            total += huber(z[k], y[k], objective.settings[0], &d_first)
+            total += huber(z[k], y[k], objective.settings[k % objective.n_settings], &d_first)
         elif objective.kind == QUANTILE:                        # outputs: [target][quantile]
             total += pinball(z[k], y[k // objective.n_settings],
                              objective.settings[k % objective.n_settings], &d_first)
@@ -163,26 +167,41 @@ cdef double step_loss(
     return share * total
 
 
-cdef double block_loss(
+cdef void segment_losses(
     const Net* net, const Targets* targets, const Block* block, real* arena,
 ) noexcept nogil:
-    """The block's part in the weighted mean over samples (of their means over time steps); fills dy."""
+    """The losses of a segment's applications of the head, and dy."""
     cdef const real* y
     cdef const real* weight = <const real*> targets.weight
-    cdef double loss = 0, share
-    cdef Py_ssize_t s, t, offset, n_steps
+    cdef double* losses
+    cdef double share
+    cdef Py_ssize_t s, t, n_steps
+    cdef Py_ssize_t first = block.first if net.sequences else 0
+    cdef Py_ssize_t stop = block.stop if net.sequences else 1
     for s in range(block.n):
         n_steps = block.length[s] if net.sequences else 1
         share = 1 / (targets.total_weight * n_steps)
         if weight != NULL:
             share *= weight[block.sample[s]]
         y = <const real*> targets.y + block.sample[s] * net.S * targets.n_targets
-        for t in range(n_steps):
-            offset = (t * net.block + s) * net.K_pad
-            loss += step_loss(targets, net.K, arena + net.y + offset, y + t * targets.n_targets,
-                              share, arena + net.dy + offset)
-        for t in range(n_steps, block.n_steps if net.sequences else 1):
-            memset(arena + net.dy + (t * net.block + s) * net.K_pad, 0, net.K_pad * sizeof(real))
+        losses = <double*> (arena + net.losses) + s * net.S
+        for t in range(first, min(stop, n_steps)):
+            losses[t] = step_loss(
+                targets, net.K, arena + net.y + y_place(net, t, s), y + t * targets.n_targets, share,
+                arena + net.dy + y_place(net, t, s))
+        for t in range(max(first, n_steps), stop):
+            memset(arena + net.dy + y_place(net, t, s), 0, net.K_pad * sizeof(real))
+
+
+cdef double block_loss(const Net* net, const Block* block, real* arena) noexcept nogil:
+    """The block's part in the weighted mean over samples (of their means over time steps)."""
+    cdef const double* losses
+    cdef double loss = 0
+    cdef Py_ssize_t s, t
+    for s in range(block.n):
+        losses = <const double*> (arena + net.losses) + s * net.S
+        for t in range(block.length[s] if net.sequences else 1):
+            loss += losses[t]
     return loss
 
 
@@ -201,10 +220,10 @@ cdef double penalise(
 cdef double l2_penalty(
     const Net* net, const real* params, double strength, real* gradient,
 ) noexcept nogil:
-    """strength / 2 * sum of squared weights, and its gradient; biases are free."""
+    """strength / 2 * sum of squared weights, and its gradient; biases and the highway are free."""
     cdef double total = 0
     cdef Py_ssize_t index
     for index in range(net.n_cells):                            # W and U
         total += penalise(params, net.cells[index].W, net.cells[index].b, strength, gradient)
-    total += penalise(params, net.V, net.d, strength, gradient)
+    total += penalise(params, net.V, net.highway_V, strength, gradient)
     return 0.5 * strength * total

@@ -48,7 +48,7 @@ cdef void pack_parameters(
     """All weights, into a packed area whose padding is zero already."""
     cdef const Cell* cell
     cdef bint backward = room == ALL_GRADIENTS
-    cdef Py_ssize_t L = net.lanes, DH = net.D * net.H, index, tile_size, j, k
+    cdef Py_ssize_t L = net.lanes, index, tile_size, j, k
     for index in range(net.n_cells):
         cell = &net.cells[index]
         tile_size = (cell.n_in + net.H) * 4 * L
@@ -59,12 +59,12 @@ cdef void pack_parameters(
         if backward:
             pack_gates_transposed(net, params + cell.U, net.H, packed + cell.packed_Ut)
             pack_gates_transposed(net, params + cell.W, cell.n_in, packed + cell.packed_Wt)
-    for j in range(DH):
+    for j in range(net.R):
         for k in range(net.K):
-            packed[net.packed_V + packed_index(L, net.K_pad // L, DH, j, k)] = (
+            packed[net.packed_V + packed_index(L, net.K_pad // L, net.R, j, k)] = (
                 params[net.V + j * net.K + k])
             if backward:
-                packed[net.packed_Vt + packed_index(L, net.DH_pad // L, net.K, k, j)] = (
+                packed[net.packed_Vt + packed_index(L, net.R_pad // L, net.K, k, j)] = (
                     params[net.V + j * net.K + k])
     memcpy(packed + net.packed_d, params + net.d, net.K * sizeof(real))
 
@@ -91,7 +91,7 @@ cdef void collect_gradient(
     """The slots' gradients, added in the order of the slots, in the order of the flat parameters."""
     cdef const Cell* cell
     cdef const real* slot
-    cdef Py_ssize_t L = net.lanes, DH = net.D * net.H, s, index, tile_size, j, k
+    cdef Py_ssize_t L = net.lanes, s, index, tile_size, j, k
     memset(gradient, 0, net.n_params * sizeof(real))
     for s in range(n_slots):
         slot = slots + s * net.slot_size
@@ -102,9 +102,9 @@ cdef void collect_gradient(
             add_gates(net, slot + cell.packed_WU + cell.n_in * 4 * L, tile_size, net.H,
                       gradient + cell.U)
             add_gates(net, slot + cell.packed_b, 4 * L, 1, gradient + cell.b)
-        for j in range(DH):
+        for j in range(net.R):
             for k in range(net.K):
                 gradient[net.V + j * net.K + k] += (
-                    slot[net.packed_V + packed_index(L, net.K_pad // L, DH, j, k)])
+                    slot[net.packed_V + packed_index(L, net.K_pad // L, net.R, j, k)])
         for k in range(net.K):
             gradient[net.d + k] += slot[net.packed_d + k]

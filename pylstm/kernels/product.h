@@ -12,8 +12,12 @@
  * sample's result has the same bits in any batch. A bias (init_row 0) starts the chain; a matrix comes
  * last: a long sum that is made in parts (init being C) loses less to rounding than one chain.
  *
- * This file is included twice, once for each type, with REAL, VEC, LANES and NAME(x) defined.
+ * This file is included once for each type with REAL, VEC and NAME(x) defined, and once more where the
+ * multiply-adds are to round twice (ROUND_EACH).
  */
+#ifndef ROUND_EACH
+#  define ROUND_EACH
+#endif
 
 /* Rows per tile for a panel of 1, 2, 3 and 4 registers: M * width accumulators, and the B registers. */
 #ifndef PYLSTM_TILE_ROWS
@@ -40,6 +44,7 @@ SIMD_INLINE void NAME(tile)(const int M, const int W, ptrdiff_t n_segments, ptrd
                             const REAL *B, ptrdiff_t b_row, ptrdiff_t b_segment,
                             const REAL *init, ptrdiff_t init_row, REAL *C, ptrdiff_t c_row)
 {
+    ROUND_EACH
     const VEC *bias = init && init_row == 0 ? (const VEC *)init : NULL;
     VEC acc[MAX_TILE_ROWS][4];
     UNROLL for (int m = 0; m < M; m++)
@@ -118,6 +123,7 @@ static void NAME(product)(ptrdiff_t width, ptrdiff_t M, ptrdiff_t n_segments, pt
     }
 }
 
+#ifndef ONLY_PRODUCT
 /* One row of A times all panels of four registers, b_panel, init_panel and c_panel apart. A single row
  * has but four chains of multiply-adds to a panel, too few to hide their latency: two panels at a time.
  * The sums are those of `product`, bit for bit. */
@@ -144,6 +150,7 @@ static void NAME(row_product)(ptrdiff_t n_panels, ptrdiff_t K, const REAL *A,
         NAME(tile4)(1, 1, K, A, 0, 1, 0, B + panel * b_panel, b_row, 0, init + panel * init_panel, 0,
                     C + panel * c_panel, 0);
 }
+#endif
 
 #undef TILE
 #undef TILES

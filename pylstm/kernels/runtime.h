@@ -1,5 +1,5 @@
-/* What the kernels ask of the process they run in: the processor's instruction sets, the process that
- * opened an OpenMP region, and Ctrl-C. */
+/* What the kernels ask of the process they run in: the processor's instruction sets, threads and whether
+ * they survived a fork, and Ctrl-C. */
 #ifndef PYLSTM_RUNTIME_H
 #define PYLSTM_RUNTIME_H
 
@@ -14,14 +14,6 @@
 #  define COMPILED_WITH_OPENMP 0
 static int omp_get_max_threads(void) { return 1; }
 static int omp_get_thread_num(void) { return 0; }
-#endif
-
-#ifdef _WIN32
-#  include <process.h>
-#  define current_process() ((long)_getpid())
-#else
-#  include <unistd.h>
-#  define current_process() ((long)getpid())
 #endif
 
 /* Zeroed memory. Large areas in huge pages where the system has them (Linux): touching a fresh area page
@@ -74,19 +66,55 @@ static int processor_level(void)
 #endif
 }
 
-/* A process forked after its parent ran threads inherits the OpenMP runtime's memory of a team whose
- * threads do not exist; waiting for them would hang. So the process that first runs several threads is
- * remembered, and its children run on one. */
-static long threaded_process = 0;
+/* A process forked from one with threads inherits the OpenMP runtime's memory of a team whose threads do
+ * not exist; waiting for them would hang. Whoever made the team (another user of the same runtime, say), a
+ * handler sees every fork: unless there was but one thread to fork from, the child runs on one, and so do
+ * its own children. */
+static int threads_are_lost = 0;
+
+static void lose_threads(void) { threads_are_lost = 1; }
+
+#ifdef _WIN32
+static int watch_forks(void) { return 0; }
+#else
+#  include <pthread.h>
+#  include <sys/stat.h>
+static int forks_one_thread = 0;
+
+static void before_fork(void)
+{
+    forks_one_thread = 0;
+#  ifdef __linux__
+    struct stat tasks;      /* a folder for each thread, and two links to this one */
+    forks_one_thread = stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink == 3;
+#  endif
+}
+
+static void after_fork(void)
+{
+    if (!forks_one_thread)
+        lose_threads();
+}
+
+static int watch_forks(void) { return pthread_atfork(before_fork, NULL, after_fork); }
+#endif
 
 static int safe_thread_count(int n_threads)
 {
-    if (threaded_process != 0 && threaded_process != current_process())
-        return 1;
-    if (n_threads > 1)
-        threaded_process = current_process();
-    return n_threads;
+    return threads_are_lost ? 1 : n_threads;
 }
+
+/* The file of the OpenMP runtime, or NULL where that cannot be told. */
+#if defined(_OPENMP) && !defined(_WIN32)
+#  include <dlfcn.h>
+static const char *openmp_library(void)
+{
+    Dl_info info;
+    return dladdr((void *)(size_t)omp_get_max_threads, &info) ? info.dli_fname : NULL;
+}
+#else
+static const char *openmp_library(void) { return NULL; }
+#endif
 
 /* Ctrl-C while the GIL is released. The thread that called from Python asks the interpreter, at most
  * every INTERRUPT_INTERVAL; on KeyboardInterrupt (left set for the caller to raise) it tells the others. */
@@ -116,6 +144,22 @@ static double monotonic_seconds(void)
 #  define SET_FLAG(flag) (*(volatile int *)&(flag) = 1)
 #endif
 
+/* Counts that several threads change; 100 microseconds of sleep. */
+#ifdef _WIN32
+#  include <windows.h>
+typedef volatile LONG Count;
+#  define COUNT_DOWN(count) InterlockedDecrement(&(count))
+#  define short_sleep() Sleep(1)
+#else
+typedef ptrdiff_t Count;
+#  define COUNT_DOWN(count) __atomic_sub_fetch(&(count), 1, __ATOMIC_RELEASE)
+static void short_sleep(void)
+{
+    const struct timespec duration = {0, 100000};
+    nanosleep(&duration, NULL);
+}
+#endif
+
 static Interrupt no_interrupt(void)
 {
     Interrupt state = {0, monotonic_seconds() + INTERRUPT_INTERVAL};
@@ -135,6 +179,40 @@ static int interrupted(Interrupt *state)
         }
     }
     return READ_FLAG(state->stop);
+}
+
+static int is_interrupted(const Interrupt *state)
+{
+    return READ_FLAG(state->stop);
+}
+
+/* Tasks 0 .. n_tasks on several threads, each task with the arena of the thread that takes it. */
+typedef void (*Task)(void *call, ptrdiff_t number, void *arena);
+
+static void run_in_parallel(Task task, void *call, ptrdiff_t n_tasks, int n_threads, void *arenas,
+                            size_t arena_bytes, Interrupt *interrupt, int are_long)
+{
+    Count left = (Count)n_tasks;
+#ifdef _OPENMP
+#  pragma omp parallel num_threads(n_threads)
+#endif
+    {
+        ptrdiff_t number;
+#ifdef _OPENMP
+#  pragma omp for schedule(dynamic) nowait
+#endif
+        for (number = 0; number < n_tasks; number++) {
+            task(call, number, (char *)arenas + omp_get_thread_num() * arena_bytes);
+            if (are_long)
+                COUNT_DOWN(left);
+        }
+        /* The thread that may ask for Ctrl-C would not do so while it waits at the region's end. */
+        if (are_long && omp_get_thread_num() == 0)
+            while (READ_FLAG(left) > 0) {
+                interrupted(interrupt);
+                short_sleep();
+            }
+    }
 }
 
 #endif

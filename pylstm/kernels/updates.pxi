@@ -71,6 +71,7 @@ cdef struct Solver:
     double momentum
     bint nesterov
     double weight_decay
+    bint fixed_highway          # leave the highway as it is
 
 
 cdef Solver solver_of(options) except *:
@@ -78,7 +79,7 @@ cdef Solver solver_of(options) except *:
     cdef Solver solver
     cdef int kind
     (kind, solver.beta_1, solver.beta_2, solver.epsilon, solver.momentum, solver.nesterov,
-     solver.weight_decay) = fields_of(options)
+     solver.weight_decay, solver.fixed_highway) = fields_of(options)
     solver.kind = <SolverKind> kind
     return solver
 
@@ -118,12 +119,12 @@ cdef void adam_update(
 
 
 cdef void decay_weights(const Net* net, real* params, real factor) noexcept nogil:
-    """AdamW's decoupled decay (Loshchilov & Hutter 2019): weights shrink, biases do not."""
+    """AdamW's decoupled decay (Loshchilov & Hutter 2019): weights shrink, biases and the highway do not."""
     cdef Py_ssize_t index, p
     for index in range(net.n_cells):                            # W and U
         for p in range(net.cells[index].W, net.cells[index].b):
             params[p] *= factor
-    for p in range(net.V, net.d):
+    for p in range(net.V, net.highway_V):
         params[p] *= factor
 
 

@@ -59,6 +59,16 @@ def classifier(**parameters):
     return LSTMClassifier(**(SMALL | parameters))
 
 
+def plain(**parameters):
+    """The same, which reads X and learns y as they are."""
+    return model(**({"standardize": False} | parameters))
+
+
+def plain_classifier(**parameters):
+    """And the classifier that does so."""
+    return classifier(**({"standardize": False} | parameters))
+
+
 def standardised(regressor):
     """The regressor with its targets standardised."""
     return TransformedTargetRegressor(regressor, transformer=StandardScaler())

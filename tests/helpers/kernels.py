@@ -28,6 +28,8 @@ NETWORKS = {
     "lengths": {"lengths": True},
     "all": {name: True for name in OPTIONS if name != "states"},
     "all-one-direction": {"return_sequences": True, "mask_missing": True, "lengths": True},
+    "highway": {"highway": 2},
+    "highway-all": {"highway": 4, "bidirectional": True, "mask_missing": True, "lengths": True},
 }
 DROP = {"dropout": 0.3, "recurrent_dropout": 0.2}
 
@@ -182,6 +184,7 @@ BIT_CASES = [
     pytest.param(Shape(100, 7, 3, 17, 2, 2), NETWORKS["lengths"], id="lengths"),
     pytest.param(Shape(100, 5, 3, 33, 1, 2), NETWORKS["all-one-direction"], id="one-direction"),
     pytest.param(Shape(70, 3, 2, 100), NETWORKS["bidirectional"] | {"lengths": True}, id="wide"),
+    pytest.param(Shape(40, 5, 3, 9), NETWORKS["highway-all"], id="highway"),
 ]
 
 

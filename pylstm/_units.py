@@ -1,0 +1,297 @@
+"""Between the units of X and y and the numbers that the network reads and learns.
+
+`Units` is what a fit learns of them: windows may be scaled by their own statistics first, then features and
+targets are standardised. `fit_units` learns it, `fit_highway` the linear regression that a network with a
+highway starts from.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.linear_model import RidgeCV
+from sklearn.utils import gen_batches
+from threadpoolctl import threadpool_limits
+
+from . import _unchecked
+from ._lengths import is_step
+from ._options import Scaling
+
+# Values looked at at a time, so that no temporary array is of the size of X.
+_CHUNK_SIZE = 2**20
+
+# Values of the windows' last steps, at most, from which the highway is fitted.
+_HIGHWAY_SIZE = 2**23
+
+
+class Levels(NamedTuple):
+    """The windows' own statistics: each is read as (X - center) / scale."""
+
+    center: np.ndarray  # (n_samples, n_features)
+    scale: np.ndarray  # (n_samples, n_features)
+
+
+class Standard(NamedTuple):
+    """What numbers are standardised by: (x - mean) / scale."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+
+
+class Units(NamedTuple):
+    """How the network's numbers follow from those of X and y.
+
+    Without standardisation the means are 0 and the scales 1; without a scaling of windows `kind` is None.
+    """
+
+    kind: str | None
+    features: np.ndarray  # bool (n_features,): those that a window's statistics scale
+    feature_of: (
+        np.ndarray | None
+    )  # int (n_targets,): whose statistics scale each target; None: classes
+    inputs: Standard  # (n_features,)
+    targets: (
+        Standard | None
+    )  # (n_targets,); None: classes, or another target that is learned as it is
+
+    def levels(self, X, lengths, n_threads):
+        """The windows' own statistics, or None where none are used."""
+        if self.kind is None:
+            return None
+        center, scale = _unchecked.window_statistics(
+            X, self.kind, lengths=lengths, n_threads=n_threads
+        )
+        center[:, ~self.features] = 0
+        scale[:, ~self.features] = 1
+        return Levels(center, scale)
+
+    def scaling(self, levels):
+        """What the kernels read X by; None for X as it is."""
+        mean, scale = self.inputs
+        if levels is not None:
+            return Scaling(levels.center + levels.scale * mean, 1 / (levels.scale * scale))
+        if (mean == 0).all() and (scale == 1).all():
+            return None
+        return Scaling(mean[np.newaxis], 1 / scale[np.newaxis])
+
+    def to_network(self, y, levels, steps):
+        """Targets as the network learns them, in float64.
+
+        y (n_samples, n_targets), or with `steps` (n_samples, n_timesteps, n_targets).
+        """
+        shift, factor = self._of_targets(levels, steps, y.ndim)
+        return (y - shift) / factor
+
+    def to_users(self, predictions, levels, steps):
+        """Predictions in the units of y, in float64: shaped as y, or with a last axis of quantiles."""
+        if self.targets is None:
+            return predictions
+        shift, factor = self._of_targets(levels, steps, predictions.ndim)
+        return predictions * factor + shift
+
+    def deviations_to_users(self, deviations, levels, steps):
+        """The same of standard deviations, which no shift concerns."""
+        if self.targets is None:
+            return deviations
+        return deviations * self._of_targets(levels, steps, deviations.ndim)[1]
+
+    def _of_targets(self, levels, steps, n_dims):
+        """Shift and factor from the network's numbers to those of users, ready to broadcast."""
+        shift, factor = (array[np.newaxis] for array in self.targets)
+        if levels is not None:
+            center, scale = (array[:, self.feature_of] for array in levels)
+            shift, factor = center + scale * shift, scale * factor
+        if steps:
+            shift, factor = shift[:, np.newaxis], factor[:, np.newaxis]
+        axes = (1,) * (n_dims - shift.ndim)
+        return shift.reshape(shift.shape + axes), factor.reshape(factor.shape + axes)
+
+
+def plain_units(n_features):
+    """Of a network that reads X and learns y as they are."""
+    plain = Standard(np.zeros(n_features), np.ones(n_features))
+    return Units(None, np.ones(n_features, dtype=bool), None, plain, None)
+
+
+def fit_units(samples, kind, features, feature_of, *, standardize, steps, positive, n_threads):
+    """Learn the units of samples.
+
+    Parameters
+    ----------
+    samples : Samples
+        Those to learn from; their weights count.
+    kind : {"last", "mean", "standard"} or None
+        What windows are scaled by.
+    features : ndarray of bool of shape (n_features,)
+        Those that are scaled so.
+    feature_of : ndarray of int of shape (n_targets,) or None
+        The feature whose statistics scale each target; None if the targets are no quantities.
+    standardize : bool
+        Whether to standardise features and targets.
+    steps : bool
+        Whether there are targets for each time step.
+    positive : bool
+        Whether the targets must stay positive: they are divided by their mean, and not shifted.
+    n_threads : int
+        Threads to run on.
+
+    Returns
+    -------
+    units : Units
+    """
+    n_features = samples.X.shape[2]
+    units = plain_units(n_features)._replace(kind=kind, features=features, feature_of=feature_of)
+    if feature_of is not None and (kind is not None or standardize):
+        n_targets = len(feature_of)
+        units = units._replace(targets=Standard(np.zeros(n_targets), np.ones(n_targets)))
+    if not standardize:
+        return units
+    units = units._replace(inputs=_moments(_feature_values(samples, units, n_threads), n_features))
+    if units.targets is None:
+        return units
+    values = _target_values(samples, units, steps, n_threads)
+    standard = _moments(values, n_targets)
+    if positive:
+        standard = Standard(np.zeros(n_targets), np.where(standard.mean > 0, standard.mean, 1))
+    return units._replace(targets=standard)
+
+
+def _chunks(samples):
+    """The rows in use, some at a time."""
+    chunk_size = max(1, _CHUNK_SIZE // samples.X[0].size)
+    return (samples.rows[chunk] for chunk in gen_batches(len(samples.rows), chunk_size))
+
+
+def _rows_of(array, rows):
+    return None if array is None else array[rows]
+
+
+def _step_weights(samples, rows):
+    """Weights of the time steps of some samples, (n, n_timesteps): 0 after a sample's end."""
+    weights = np.ones((len(rows), samples.X.shape[1]))
+    if samples.sample_weight is not None:
+        weights *= samples.sample_weight[rows, np.newaxis]
+    if samples.lengths is not None:
+        weights *= is_step(samples.lengths[rows], samples.X.shape[1])
+    return weights
+
+
+def _feature_values(samples, units, n_threads):
+    """A function that gives, chunk by chunk, values (n, n_features) and weights of the same shape."""
+
+    def chunks():
+        for rows in _chunks(samples):
+            X = samples.X[rows].astype(np.float64)
+            levels = units.levels(X, _rows_of(samples.lengths, rows), n_threads)
+            if levels is not None:
+                X = (X - levels.center[:, np.newaxis]) / levels.scale[:, np.newaxis]
+            weights = np.where(np.isnan(X), 0, _step_weights(samples, rows)[..., np.newaxis])
+            yield X.reshape(-1, X.shape[2]), weights.reshape(-1, X.shape[2])
+
+    return chunks
+
+
+def _target_values(samples, units, steps, n_threads):
+    """The same of targets, (n, n_targets)."""
+
+    def chunks():
+        for rows in _chunks(samples):
+            X, lengths = samples.X[rows], _rows_of(samples.lengths, rows)
+            y = units.to_network(samples.y[rows], units.levels(X, lengths, n_threads), steps)
+            weights = _step_weights(samples, rows)
+            weights = weights[..., np.newaxis] if steps else weights[:, :1]
+            yield (
+                y.reshape(-1, y.shape[-1]),
+                np.broadcast_to(weights, y.shape).reshape(-1, y.shape[-1]),
+            )
+
+    return chunks
+
+
+def _moments(chunks, n_columns):
+    """Weighted means and deviations; 0 and 1 where nothing is observed, 1 where nothing varies.
+
+    Both are rounded to what is exact enough, so that neither the order of the samples nor a sample given
+    twice in place of a weight of 2 leaves a trace in the last digits.
+    """
+    total, sums, squares, magnitude = np.zeros((4, n_columns))
+    for values, weights in chunks():
+        values = np.where(weights > 0, values, 0)
+        total += weights.sum(axis=0)
+        magnitude = np.maximum(magnitude, np.abs(values).max(axis=0))
+    total[total == 0] = 1
+    unit = np.where(magnitude > 0, magnitude, 1)  # in which no square is too large
+    for values, weights in chunks():
+        sums += (weights * np.where(weights > 0, values / unit, 0)).sum(axis=0)
+    mean = sums / total
+    for values, weights in chunks():
+        squares += (weights * np.where(weights > 0, values / unit - mean, 0) ** 2).sum(axis=0)
+    scale = np.sqrt(squares / total)
+    scale = np.where(scale > 10 * np.finfo(np.float64).eps, scale * unit, 1)
+    step = np.exp2(np.floor(np.log2(scale)) - 10)
+    return Standard(np.round(mean * unit / step) * step, np.round(scale / step) * step)
+
+
+class Highway(NamedTuple):
+    """A linear regression of targets on windows' last steps, and what it leaves of the targets."""
+
+    coef: np.ndarray  # (n_targets, n_steps * n_inputs)
+    intercept: np.ndarray  # (n_targets,)
+    residuals: np.ndarray  # (n, n_targets): of the samples that it was fitted to
+
+
+def fit_highway(samples, y, units, n_steps, with_missing, n_threads):
+    """Fit the highway: ridge regression, its strength chosen by generalised cross-validation.
+
+    Golub, Heath & Wahba (1979). Of very many samples it takes some at equal distances.
+
+    Parameters
+    ----------
+    samples : Samples
+        Those to learn from.
+    y : ndarray of shape (n_samples, n_targets)
+        Their targets as the network learns them.
+    units : Units
+        How it reads X.
+    n_steps : int
+        The highway's time steps.
+    with_missing : bool
+        Whether the network also reads which values are missing.
+    n_threads : int
+        Threads to run on.
+
+    Returns
+    -------
+    highway : Highway
+    """
+    n_columns = n_steps * samples.X.shape[2] * (1 + with_missing)
+    stride = -(-len(samples.rows) * n_columns // _HIGHWAY_SIZE)
+    samples = samples._replace(rows=samples.rows[::stride])
+    parts = [
+        _last_steps(samples, r, units, n_steps, with_missing, n_threads) for r in _chunks(samples)
+    ]
+    X, y = np.concatenate(parts), y[samples.rows].astype(np.float64)
+    weight = _rows_of(samples.sample_weight, samples.rows)
+    if len(y) < 3:  # generalised cross-validation leaves one out, and something must vary
+        return Highway(np.zeros((y.shape[1], n_columns)), np.zeros(y.shape[1]), y)
+    with threadpool_limits(1, user_api="blas"):  # the same bits for any number of threads
+        ridge = RidgeCV(np.logspace(-3, 3, 13)).fit(X, y, sample_weight=weight)
+        coef, intercept = np.atleast_2d(ridge.coef_), np.atleast_1d(ridge.intercept_)
+        return Highway(coef, intercept, y - X @ coef.T - intercept)
+
+
+def _last_steps(samples, rows, units, n_steps, with_missing, n_threads):
+    """What the network reads at the last steps of some samples, (n, n_steps * n_inputs)."""
+    X, lengths = samples.X[rows].astype(np.float64), _rows_of(samples.lengths, rows)
+    scaling = units.scaling(units.levels(X, lengths, n_threads))
+    if scaling is not None:
+        X = (X - scaling.center[:, np.newaxis]) * scaling.factor[:, np.newaxis]
+    n, T, _ = X.shape
+    if with_missing:
+        missing = np.isnan(X)
+        latest = np.where(missing, -1, np.arange(T)[:, np.newaxis])
+        latest = np.maximum.accumulate(latest, axis=1)
+        filled = np.take_along_axis(X, np.maximum(latest, 0), axis=1)
+        X = np.concatenate([np.where(latest < 0, 0, filled), missing], axis=2)
+    steps = np.arange(-n_steps, 0) + (np.full(n, T) if lengths is None else lengths)[:, np.newaxis]
+    last = X[np.arange(n)[:, np.newaxis], np.maximum(steps, 0)]
+    return np.where(steps[..., np.newaxis] < 0, 0, last).reshape(n, -1)
