@@ -310,13 +310,13 @@ def unpack_parameters(params: ArrayLike, arch: Architecture) -> dict[str, Array]
     [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
     """
     _check_arch(arch)
-    params = as_array("params", params)
-    check_shape("params", params, (arch._n_params,))
+    vector = as_array("params", params)
+    check_shape("params", vector, (arch._n_params,))
     arrays = {}
     start = 0
     for name, shape in parameter_shapes(arch).items():
         size = math.prod(shape)
-        arrays[name] = params[start : start + size].reshape(shape)
+        arrays[name] = vector[start : start + size].reshape(shape)
         start += size
     return arrays
 
@@ -767,14 +767,13 @@ class Stream:
         TypeError, ValueError
             If x does not hold real numbers, or not n_features of them.
         """
-        if type(x) is not np.ndarray or x.dtype is not self._dtype:
-            x = as_array("x", x)
-            check_real("x", x)
-        if x.shape != (self._arch.n_features,):
-            check_shape("x", x, (self._arch.n_features,))
-        x = contiguous(x, self._dtype)
+        inputs = as_array("x", x)
+        if inputs.dtype is not self._dtype:
+            check_real("x", inputs)
+        if inputs.shape != (self._arch.n_features,):
+            check_shape("x", inputs, (self._arch.n_features,))
         output = np.empty(self._arch.n_outputs, self._dtype)
-        kernels.stream_step(self._handle, x, output)
+        kernels.stream_step(self._handle, contiguous(inputs, self._dtype), output)
         return output
 
     @property
