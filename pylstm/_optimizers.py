@@ -119,7 +119,7 @@ class Adam(_Optimizer):
     _solver = 0
     _n_moments = 2
     _rates = ("beta_1", "beta_2")
-    _sizes = ("epsilon",)
+    _sizes: ClassVar[tuple[str, ...]] = ("epsilon",)
 
     def __init__(
         self,
@@ -202,7 +202,7 @@ class RMSprop(_Optimizer):
     _solver = 2
     _n_moments = 1
     _rates = ("decay",)
-    _sizes = ("epsilon",)
+    _sizes: ClassVar[tuple[str, ...]] = ("epsilon",)
 
     def __init__(
         self,
