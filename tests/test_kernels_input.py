@@ -170,7 +170,7 @@ def test_memory_of_training_does_not_grow_with_the_batch():
 
         n, T, H = 4096, 64, 32
         arch = core.Architecture(n_features=1, hidden_size=H)
-        params = core.init_parameters(arch, random_state=0)
+        params = np.zeros(core.n_parameters(arch), np.float32)
         X, y = np.ones((n, T, 1), np.float32), np.ones((n, 1), np.float32)
         optimizer = core.Adam(params.size, np.float32)
 
