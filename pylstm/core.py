@@ -34,7 +34,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral, Real
-from typing import Literal, NamedTuple, TypeAlias, overload
+from typing import Literal, NamedTuple, overload
 
 import numpy as np
 
@@ -62,7 +62,7 @@ from ._losses import (
     Quantile,
     SquaredError,
 )
-from ._optimizers import SGD, Adam, AdamW, RMSprop, _Optimizer
+from ._optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from ._options import Dimensions
 from ._typing import Array, ArrayLike, DTypeLike, Floats, RandomState
 
@@ -754,8 +754,6 @@ class Stream:
 
 # Training
 
-Optimizer: TypeAlias = Adam | AdamW | RMSprop | SGD
-
 
 def loss_and_gradient(
     params: ArrayLike,
@@ -1083,7 +1081,7 @@ def _check_order(order, X):
 
 
 def _check_optimizer(optimizer, params, n_batches):
-    if not isinstance(optimizer, _Optimizer):
+    if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer must be an Adam, AdamW, RMSprop or SGD, got {optimizer!r}.")
     moments = optimizer.moments
     if moments.shape[1:] != params.shape or moments.dtype != params.dtype:
