@@ -38,7 +38,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral, Real
-from typing import Literal, NamedTuple, TypeAlias, overload
+from typing import Literal, NamedTuple, overload
 
 import numpy as np
 
@@ -68,7 +68,7 @@ from ._losses import (
     Quantile,
     SquaredError,
 )
-from ._optimizers import SGD, Adam, AdamW, RMSprop, _Optimizer
+from ._optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from ._options import WINDOW_SCALINGS, Dimensions, Scaling
 from ._typing import Array, ArrayLike, DTypeLike, Floats, NDArray, RandomState
 
@@ -940,8 +940,6 @@ class Stream:
 
 # Training
 
-Optimizer: TypeAlias = Adam | AdamW | RMSprop | SGD
-
 
 def loss_and_gradient(
     params: ArrayLike,
@@ -1147,7 +1145,7 @@ def train(
     for name, limit in (("max_grad_norm", max_grad_norm), ("max_grad_value", max_grad_value)):
         if limit is not None:
             require(name, limit, Real, "a positive number or None", lambda v: v > 0)
-    if not isinstance(optimizer, _Optimizer):
+    if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer must be an Adam, AdamW, RMSprop or SGD, got {optimizer!r}.")
     optimizer._check(params, -(-len(visits) // batch_size))
     if require("stateful", stateful, bool, "True or False") and arch.bidirectional:
