@@ -467,8 +467,9 @@ def init_parameters(
         elif name[0] == "b":
             array[H : 2 * H] = forget_bias
         elif name == "V":
-            hidden = array[: arch.num_directions * H]  # the other rows are a highway's
-            hidden[...] = _glorot_uniform(rng, *hidden.shape, hidden.shape)
+            n_states = arch.num_directions * H  # the other rows are a highway's
+            shape = (n_states, arch.n_outputs)
+            array[:n_states] = _glorot_uniform(rng, *shape, shape)
     return params
 
 
