@@ -94,6 +94,13 @@ def kernels():
         (np.float32, np.float64), architectures, (2, 4)
     ):
         exercise(dtype, arch, n_samples=240, n_timesteps=4, n_threads=n_threads)
+    exercise(
+        np.float32, core.Architecture(2, 48), n_samples=32, n_timesteps=300, n_threads=2
+    )  # long tasks
+    limits = _dispatch.kernels.set_arena_limits(0, 0)  # a segment of few time steps at a time
+    for arch in (core.Architecture(2, 100, 2), architectures[-1]):
+        exercise(np.float64, arch, n_samples=40, n_timesteps=9, n_threads=2)
+    _dispatch.kernels.set_arena_limits(*limits)
 
     params, X, _, _ = problem(np.float32, architectures[0], 240, 4)
     with ThreadPoolExecutor(3) as pool:  # which share the parameters, and have teams of their own

@@ -51,7 +51,7 @@ def require(
     return value
 
 
-def as_array(name, values):
+def as_array(name: str, values: Any) -> np.ndarray[Any, Any]:
     """An ndarray of the values; their masks, which would get lost, are refused."""
     if type(values) is np.ndarray:
         return values

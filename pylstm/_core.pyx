@@ -13,9 +13,10 @@ How a call runs. The batch is cut into blocks of `block` samples. One thread tak
 everything: gather, forward through all T steps of all layers, head, loss, BPTT, the block's gradient.
 Its activations live in that thread's arena and are overwritten by its next block, so memory does not
 grow with the batch. Where T steps would take too much of it, they are taken a segment at a time: forward
-each segment's activations overwrite the last one's; backward they are computed once more. Blocks belong to slots, a number of them that does not depend on the threads; a
-slot's gradient adds up its blocks in order, and the slots are added in order at the end: the same bits
-for any number of threads.
+each segment's activations overwrite the last one's; for the backward pass they are computed once more.
+Blocks belong to slots, a number of them that does not depend on the threads; a slot's gradient adds up
+its blocks in order, and the slots are added in order at the end: the same bits for any number of
+threads.
 
 How memory is laid out. A hidden tile is as many hidden units as a register has lanes (L); hidden sizes
 are padded to whole tiles, and the padding computes zeros. x_t and h_{t-1} lie side by side in one row,
@@ -241,9 +242,9 @@ cdef void run_tasks(
 ) noexcept nogil:
     """All tasks of a call, by their numbers, each in the arena of the thread that happens to run it.
 
-    A single thread does without a parallel region, which would cost it 0.7 microseconds. Several are
-    C's: what Cython's prange becomes in a function without the GIL asks PyGILState_Check, which says yes to
-    everyone once there was a sub-interpreter.
+    A single thread does without a parallel region, which would cost it 0.7 microseconds. The region is
+    C's: what Cython's prange becomes in a function without the GIL asks PyGILState_Check, which says yes
+    to everyone once there was a sub-interpreter.
     """
     cdef Py_ssize_t number
     if call.n_threads == 1:

@@ -105,7 +105,7 @@ _MOST_THREADS = 4 * (os.cpu_count() or 1)
 
 
 @lru_cache(maxsize=1)
-def _cpu_count() -> int:
+def available_cpus() -> int:
     """CPUs of this process, container limits included; reading those takes longer than a prediction."""
     from joblib import cpu_count
 
@@ -150,7 +150,7 @@ def effective_n_threads(n_jobs: int | None = None) -> int:
     if not kernels.has_openmp():
         return 1
     if n_jobs is None or n_jobs < 0:
-        n_threads = min(kernels.max_threads(), _cpu_count())
+        n_threads = min(kernels.max_threads(), available_cpus())
         if n_jobs is not None:
             n_threads = max(1, n_threads + 1 + n_jobs)
     else:

@@ -4,15 +4,20 @@ The compiled kernels keep what they know in their process (threads, forks), and 
 interpreter only: the first to ask would have them, and no other.
 """
 
-try:
-    import _interpreters
-except ImportError:  # before Python 3.13
-    try:
-        import _xxsubinterpreters as _interpreters
-    except ImportError:  # an implementation of Python without sub-interpreters
-        _interpreters = None
+from importlib import import_module
 
-if _interpreters is not None and _interpreters.get_current() != _interpreters.get_main():
+
+def _in_main_interpreter() -> bool:
+    for name in ("_interpreters", "_xxsubinterpreters"):  # the latter before Python 3.13
+        try:
+            interpreters = import_module(name)
+        except ImportError:
+            continue
+        return bool(interpreters.get_current() == interpreters.get_main())
+    return True  # an implementation of Python that has no others
+
+
+if not _in_main_interpreter():
     raise ImportError(
         "pylstm runs in the main interpreter of a process only, and this is a sub-interpreter. Use "
         "processes or threads instead; with mod_wsgi, 'WSGIApplicationGroup %{GLOBAL}'."

@@ -10,8 +10,8 @@ from ._options import Solver
 from ._typing import DTypeLike, NDArray
 
 
-class _Optimizer:
-    """State that a training pass reads and writes.
+class Optimizer:
+    """Base of the optimisers: the state that a training pass reads and writes.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class _Optimizer:
             raise ValueError("learning_rate must hold numbers that are finite and not negative.")
 
 
-class Adam(_Optimizer):
+class Adam(Optimizer):
     """Adam (Kingma & Ba 2015, algorithm 1).
 
     Parameters
@@ -119,7 +119,7 @@ class Adam(_Optimizer):
     _solver = 0
     _n_moments = 2
     _rates = ("beta_1", "beta_2")
-    _sizes = ("epsilon",)
+    _sizes: ClassVar[tuple[str, ...]] = ("epsilon",)
 
     def __init__(
         self,
@@ -175,7 +175,7 @@ class AdamW(Adam):
         return super()._settings()._replace(weight_decay=self.weight_decay)
 
 
-class RMSprop(_Optimizer):
+class RMSprop(Optimizer):
     """Gradient descent by the sign and relative size of the gradient (Tieleman & Hinton 2012).
 
     Parameters
@@ -202,7 +202,7 @@ class RMSprop(_Optimizer):
     _solver = 2
     _n_moments = 1
     _rates = ("decay",)
-    _sizes = ("epsilon",)
+    _sizes: ClassVar[tuple[str, ...]] = ("epsilon",)
 
     def __init__(
         self,
@@ -221,7 +221,7 @@ class RMSprop(_Optimizer):
         return Solver(self._solver, beta_2=self.decay, epsilon=self.epsilon)
 
 
-class SGD(_Optimizer):
+class SGD(Optimizer):
     """Stochastic gradient descent with momentum (Sutskever et al. 2013).
 
     Parameters

@@ -322,5 +322,4 @@ def _range(first, n, frequency):
         return pd.period_range(first, periods=n, freq=frequency)
     if isinstance(frequency, int):
         return pd.RangeIndex(first, first + n * frequency, frequency)
-    times = pd.date_range(first, periods=n, freq=frequency)
-    return times.as_unit(first.unit) if hasattr(first, "unit") else times
+    return pd.date_range(first, periods=n, freq=frequency).as_unit(first.unit)

@@ -38,7 +38,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral, Real
-from typing import Literal, NamedTuple, TypeAlias, overload
+from typing import Literal, NamedTuple, overload
 
 import numpy as np
 
@@ -68,7 +68,7 @@ from ._losses import (
     Quantile,
     SquaredError,
 )
-from ._optimizers import SGD, Adam, AdamW, RMSprop, _Optimizer
+from ._optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from ._options import WINDOW_SCALINGS, Dimensions, Scaling
 from ._typing import Array, ArrayLike, DTypeLike, Floats, NDArray, RandomState
 
@@ -332,13 +332,13 @@ def unpack_parameters(params: ArrayLike, arch: Architecture) -> dict[str, Array]
     [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
     """
     _check_arch(arch)
-    params = as_array("params", params)
-    check_shape("params", params, (arch._n_params,))
+    vector = as_array("params", params)
+    check_shape("params", vector, (arch._n_params,))
     arrays = {}
     start = 0
     for name, shape in parameter_shapes(arch).items():
         size = math.prod(shape)
-        arrays[name] = params[start : start + size].reshape(shape)
+        arrays[name] = vector[start : start + size].reshape(shape)
         start += size
     return arrays
 
@@ -467,8 +467,9 @@ def init_parameters(
         elif name[0] == "b":
             array[H : 2 * H] = forget_bias
         elif name == "V":
-            hidden = array[: arch.num_directions * H]  # the other rows are a highway's
-            hidden[...] = _glorot_uniform(rng, *hidden.shape, hidden.shape)
+            n_states = arch.num_directions * H  # the other rows are a highway's
+            shape = (n_states, arch.n_outputs)
+            array[:n_states] = _glorot_uniform(rng, *shape, shape)
     return params
 
 
@@ -649,7 +650,10 @@ def predict(
 ) -> Floats | tuple[Floats, Floats, Floats]:
     """Run the network and return its output alone.
 
-    Unless the network returns sequences, the memory it needs does not grow with n_timesteps.
+    Beside the output, the memory it needs does not grow with n_timesteps. But a bidirectional network of
+    several layers, or one that returns sequences or reads missing values, keeps all time steps of up to
+    16 samples a thread (32 from hidden_size=96 on): a layer's output is complete only when both
+    directions have come to their ends.
 
     Parameters
     ----------
@@ -736,7 +740,8 @@ def backward(
 ) -> Backward:
     """Backpropagation through time: the vector-Jacobian product of `forward`.
 
-    Nothing needs to be kept from `forward`: the forward pass is run again, block by block.
+    Nothing needs to be kept from `forward`: the forward pass is run again, block by block, in memory as
+    for `loss_and_gradient`.
 
     Parameters
     ----------
@@ -893,17 +898,16 @@ class Stream:
         TypeError, ValueError
             If x does not hold real numbers, or not n_features of them.
         """
-        if type(x) is not np.ndarray or x.dtype is not self._dtype:
-            x = as_array("x", x)
-            check_real("x", x)
-        if x.shape != (self._arch.n_features,):
-            check_shape("x", x, (self._arch.n_features,))
+        inputs = as_array("x", x)
+        if inputs.dtype is not self._dtype:
+            check_real("x", inputs)
+        if inputs.shape != (self._arch.n_features,):
+            check_shape("x", inputs, (self._arch.n_features,))
         if self._scaling is not None:
             center, factor = self._scaling
-            x = (x - center) * factor
-        x = contiguous(x, self._dtype)
+            inputs = (inputs - center) * factor
         output = np.empty(self._arch.n_outputs, self._dtype)
-        kernels.stream_step(self._handle, x, output)
+        kernels.stream_step(self._handle, contiguous(inputs, self._dtype), output)
         return output
 
     @property
@@ -911,7 +915,7 @@ class Stream:
         """Hidden and cell states, (h, c), copies of shape (num_layers, hidden_size); may be set.
 
         They start as zeros; set them to go back, or to go on where another sequence ended. Setting
-        them forgets the values observed last, with `mask_missing`.
+        them forgets the inputs of steps before, which a highway or `mask_missing` would go on from.
         """
         shape = (self._arch.num_layers, self._arch.hidden_size)
         h, c = np.empty(shape, self._dtype), np.empty(shape, self._dtype)
@@ -937,8 +941,6 @@ class Stream:
 
 # Training
 
-Optimizer: TypeAlias = Adam | AdamW | RMSprop | SGD
-
 
 def loss_and_gradient(
     params: ArrayLike,
@@ -961,6 +963,11 @@ def loss_and_gradient(
     The loss is the (weighted) mean over samples of a sample's loss, that is the mean over its targets
     and, with `return_sequences`, over its time steps, plus ``alpha / 2 * ||weights||^2 / sum of
     sample weights``; biases and a highway are not penalised.
+
+    Activations are kept for up to 16 samples a thread (32 from hidden_size=96 on). Beyond 128 MB of them
+    a network of one direction keeps only every so many steps' states and computes the rest once more
+    (Chen et al. 2016): memory then grows with the square root of n_timesteps, for at most a third more
+    work and the same bits.
 
     Parameters
     ----------
@@ -1055,7 +1062,7 @@ def train(
     For each batch in turn: its gradient (see `loss_and_gradient`), clipped to a global norm of
     `max_grad_norm` (Pascanu et al. 2013), and one update by the optimiser. The whole pass runs
     compiled and without the GIL, in memory that does not grow with `batch_size`: the gradient of a
-    large batch is accumulated over small blocks.
+    large batch is accumulated over small blocks, each in memory as for `loss_and_gradient`.
 
     Parameters
     ----------
@@ -1139,7 +1146,7 @@ def train(
     for name, limit in (("max_grad_norm", max_grad_norm), ("max_grad_value", max_grad_value)):
         if limit is not None:
             require(name, limit, Real, "a positive number or None", lambda v: v > 0)
-    if not isinstance(optimizer, _Optimizer):
+    if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer must be an Adam, AdamW, RMSprop or SGD, got {optimizer!r}.")
     optimizer._check(params, -(-len(visits) // batch_size))
     if require("stateful", stateful, bool, "True or False") and arch.bidirectional:

@@ -11,17 +11,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
 
 from . import core
-from ._panel import (
-    ID_COL,
-    TIME_COL,
-    are_names,
-    columns_of,
-    feature_names,
-    give_back,
-    read_known,
-    read_panel,
-    read_static,
-)
+from ._covariates import are_names, columns_of, feature_names, read_known, read_static
+from ._panel import ID_COL, TIME_COL, give_back, read_panel
 from ._times import GAPS
 from ._typing import Estimator, RandomState
 from ._unwrap import unwrap
@@ -239,19 +230,17 @@ def forecast(
     if interval is not None:
         network.check_interval(interval, is_recursive=n_blocks > 1)
 
-    n_results = 1 if interval is None else 3
-    results = np.empty((n_results, panel.n_series, n_blocks * n_horizons, network.n_targets))
+    results: Any = None
     rng = check_random_state(random_state)
     # Series of one length at a time, if the window is as long as the series.
     lengths = np.full(panel.n_series, window) if window else panel.lengths
     for length in np.unique(lengths).tolist():
         of_length = np.flatnonzero(lengths == length)
         rows = features.rows(of_length, length, length + (n_blocks - 1) * n_horizons)
-        results[:, of_length] = _forecast_rows(
-            network, rows, length, n_blocks, interval, int(n_paths), rng
-        )
-    if features.dtype == np.float32:
-        results = results.astype(np.float32)
+        found = _forecast_rows(network, rows, length, n_blocks, interval, int(n_paths), rng)
+        if results is None:
+            results = np.empty((len(found), panel.n_series, *found.shape[2:]), found.dtype)
+        results[:, of_length] = found
     columns = panel.columns if network.n_targets == features.n_of_series else None
     return give_back(panel, list(results[:, :, :steps]), columns, Forecast)
 
@@ -274,7 +263,7 @@ class _Features:
 
     def __init__(self, history, known, static, window, n_after, settings):
         id_col, time_col, *_ = settings
-        if are_names(known) and hasattr(history, "columns"):
+        if are_names(known):
             raise ValueError(
                 "known names columns of the history, but their values for the steps to be forecast "
                 "are needed as well: pass a DataFrame with the times and these columns."

@@ -8,18 +8,9 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from ._covariates import columns_of, feature_names, read_known, read_static
 from ._lazy_windows import Layout, Rows, Windows, windows_of
-from ._panel import (
-    ID_COL,
-    TIME_COL,
-    columns_of,
-    feature_names,
-    is_several,
-    matched,
-    read_known,
-    read_panel,
-    read_static,
-)
+from ._panel import ID_COL, TIME_COL, is_several, matched, read_panel
 from ._times import GAPS
 from ._typing import Array
 from ._validation import POSITIVE_INTEGER, check_horizon, refuse_masks

@@ -77,6 +77,24 @@ def cases():
             ),
             {"X": X, "y": labels},
         ),
+        "windows": (
+            LSTMRegressor(
+                loss="quantile", quantile=[0.1, 0.5, 0.9], window_scaling="standard",
+                target_features=0, highway=2, forget_bias="chrono", dtype="float64", random_state=6,
+                **small,
+            ),
+            {"X": X, "y": y},
+        ),
+        "calendar": (
+            LSTMRegressor(
+                window_scaling="last", window_features=[0], solver="rmsprop", random_state=7, **small
+            ),
+            {"X": X.astype(np.float32), "y": y, "lengths": lengths},
+        ),
+        "own_units": (
+            LSTMClassifier(standardize=False, bidirectional=True, random_state=8, **small),
+            {"X": X, "y": labels},
+        ),
         "scaler": (SequenceScaler(), {"X": X}),
     }  # fmt: skip
 

@@ -33,6 +33,7 @@ REFITS = {
     "two targets": ({}, X, Y),
     "each time step": ({"return_sequences": True, "loss": "gaussian"}, X, Y_STEPS),
     "more features": ({"bidirectional": True}, WIDE, y),
+    "scaled windows": ({"window_scaling": "standard", "target_features": 1, "highway": 2}, X, y),
     "flattened windows": ({"n_timesteps": 3, "dtype": "float64"}, X.reshape(len(X), -1), y),
 }
 CALLS = {

@@ -11,7 +11,6 @@ from helpers.kernels import (
     TOLERANCE,
     assert_parameters_agree,
     central_differences,
-    plain_cases,
     random_weights,
     set_up,
 )
@@ -38,7 +37,7 @@ def assert_backward_agrees(case, upstream=None):
 
 @pytest.mark.on_every_instruction_set
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("shape", "options"), [*plain_cases({"": {"states": True}}), *CASES])
+@pytest.mark.parametrize(("shape", "options"), CASES)
 def test_backward_agrees_with_the_reference(shape, options, dtype):
     assert_backward_agrees(set_up(shape, dtype, **options))
 

@@ -10,7 +10,6 @@ from helpers.kernels import (
     FINAL_OUTPUT,
     NETWORKS,
     TOLERANCE,
-    plain_cases,
     set_up,
 )
 from numpy.testing import assert_array_equal
@@ -20,11 +19,9 @@ from pylstm import core
 
 pytestmark = [pytest.mark.kernels, pytest.mark.usefixtures("one_blas_thread")]
 
-FROM_ZERO_OR_STATES = {"from-zero": {}, "from-h0-c0": {"states": True}}
-
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("shape", "options"), [*plain_cases(FROM_ZERO_OR_STATES), *CASES])
+@pytest.mark.parametrize(("shape", "options"), CASES)
 def test_forward_agrees_with_the_reference(shape, options, dtype):
     (p, X, *_), arch, params, given, sequences = set_up(shape, dtype, **options)
     actual = core.forward(params, X, arch, **given)

@@ -37,7 +37,7 @@ def test_what_the_padding_holds_does_not_change_a_bit(shape, options, garbage, d
 
 @pytest.mark.on_every_instruction_set
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("extra", [1, 5, 60])
+@pytest.mark.parametrize("extra", [1, 60])
 @pytest.mark.parametrize(("shape", "options"), BIT_CASES)
 def test_how_much_padding_there_is_does_not_change_a_bit(shape, options, extra, dtype):
     case = set_up(shape, dtype, **options)

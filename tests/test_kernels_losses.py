@@ -25,31 +25,28 @@ LOSS_SHAPES = [
     Shape(50, 3, 1, 16, 1, 3),
     Shape(2, 9, 2, 17, 3),
 ]
-DROPOUT = {
-    "none": {},
-    "dropout": {"dropout": 0.4, "seed": 3},
-    "recurrent": {"recurrent_dropout": 0.3, "seed": 2**64 - 1},
-    "both": {"dropout": 0.5, "recurrent_dropout": 0.2},
-}
+DROPOUT = [
+    {},
+    {"dropout": 0.4, "seed": 3},
+    {"recurrent_dropout": 0.3, "seed": 2**64 - 1},
+    {"dropout": 0.5, "recurrent_dropout": 0.2},
+]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("dropout", DROPOUT)
 @pytest.mark.parametrize("lengths", [False, True], ids=["full", "lengths"])
 @pytest.mark.parametrize("return_sequences", [False, True], ids=["final", "sequences"])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_loss_and_gradient_agree_with_the_reference(
-    loss, return_sequences, lengths, dropout, dtype
-):
+def test_loss_and_gradient_agree_with_the_reference(loss, return_sequences, lengths, dtype):
     ours, theirs = LOSSES[loss]
+    turn = list(LOSSES).index(loss)  # so that each shape meets each kind of dropout
     for number, shape in enumerate(LOSS_SHAPES):
+        dropout = DROPOUT[(number + turn) % 4]
         network = {"bidirectional": number % 2 == 1, "mask_missing": number == 3}
         network |= {"return_sequences": return_sequences, "lengths": lengths}
         case = set_up_loss(loss, shape, dtype, **network)
         weights = None if number == 0 else random_weights(shape.n_samples, dtype)
-        assert_loss_agrees(
-            case, ours, theirs, sample_weight=weights, alpha=0.3 * number, **DROPOUT[dropout]
-        )
+        assert_loss_agrees(case, ours, theirs, sample_weight=weights, alpha=0.3 * number, **dropout)
 
 
 def assert_loss_agrees(case, ours, theirs, **options):

@@ -85,7 +85,7 @@ TRAINING = BASIC_TRAINING | {
 
 
 def assert_training_agrees(
-    case, optimizer, loss="squared", *, n_passes=5, rates=False, average=None, **options
+    case, optimizer, loss="squared", *, n_passes=3, rates=False, average=None, **options
 ):
     """Some passes change parameters, average and loss as the reference has it."""
     problem, arch, params, given, sequences = case
@@ -110,31 +110,23 @@ def assert_training_agrees(
         assert value == pytest.approx(expected_value, rel=tolerance)
     assert actual.n_steps == n_passes * N_BATCHES
     assert_parameters_agree(params, p, arch, tolerance)
-    assert deviation(params, start) > 0.01
+    assert deviation(params, start) > 0.005
     if average is not None:
         assert_parameters_agree(averaged[0], averaged[1], arch, tolerance)
 
 
-@pytest.mark.on_every_instruction_set
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(
-    ("optimizer", "training"),
-    dict.fromkeys(
-        [(name, "all") for name, row in OPTIMIZERS.items() if row[0] in (core.Adam, core.SGD)]
-        + [(name, training) for name in ("adam", "sgd-nesterov") for training in BASIC_TRAINING]
-    ),
-)
-def test_fifty_training_steps_agree_with_the_reference(optimizer, training, dtype):
-    assert_training_agrees(
-        set_up(TRAINING_SHAPE, dtype), optimizer, n_passes=10, **TRAINING[training]
-    )
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "sgd-nesterov"])
+def test_fifty_training_steps_agree_with_the_reference(optimizer, dtype):
+    assert_training_agrees(set_up(TRAINING_SHAPE, dtype), optimizer, n_passes=10, **TRAINING["all"])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     ("optimizer", "network", "training"),
     [("adam", network, "plain") for network in NETWORKS]
-    + [("adam", "plain", training) for training in TRAINING if training not in BASIC_TRAINING]
+    + [("adam", "plain", training) for training in TRAINING if training != "plain"]
+    + [("sgd-nesterov", "plain", training) for training in BASIC_TRAINING if training != "plain"]
     + [("adam", "all-one-direction", "stateful"), ("adam", "all", "dropout")]
     + [("sgd-nesterov", "lengths", "stateful"), ("sgd-nesterov", "all", "recurrent")]
     + [(optimizer, "plain", "plain") for optimizer in OPTIMIZERS if optimizer != "adam"],

@@ -393,6 +393,7 @@ def bad_calls():
         "static absent": (WALKS, {"window": 2, "static": {"north": 1}}, "static has no series 's"),
         "static short": (WALKS, {"window": 2, "static": [1.0, 2.0]}, "static has 2 rows.*3 series"),
         "freq": (WALKS, {"window": 2, "freq": "D"}, "'D' needs times"),
+        "gaps without times": (WALKS, {"window": 2, "gaps": "fill"}, "'fill' needs times"),
         "gaps": (WALKS, {"window": 2, "gaps": "leave"}, "'gaps' parameter"),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
@@ -221,68 +221,83 @@ class LossCurveDisplay:
 
         if ax is None:
             _, ax = plt.subplots()
-        given = np.ravel(np.asarray(ax, dtype=object))
-        self.ax_, self.score_ax_ = given[0], None
+        axes = np.ravel(np.asarray(ax, dtype=object))
+        self.ax_, self.score_ax_, self.score_line_ = axes[0], None, None
         self.figure_ = self.ax_.figure
-        prefix = self.name if name is None else name
-        prefix = "" if prefix is None else f"{prefix}: "
-        n_epochs = len(self.loss_curve)
+        name = self.name if name is None else name
+        prefix = "" if name is None else f"{name}: "
         # Other colours than those of the displays that are there already.
         color = 2 * len(self.ax_.get_lines())
 
-        (self.loss_line_,) = self.ax_.plot(
-            np.arange(1, n_epochs + 1),
+        n_epochs = len(self.loss_curve)
+        self.loss_line_ = _draw_curve(
+            self.ax_,
             self.loss_curve,
-            **{
+            n_epochs,
+            "Training loss",
+            {
                 "color": COLORS[color % len(COLORS)],
                 "label": f"{prefix}training loss",
                 **(loss_kw or {}),
             },
         )
         self.ax_.set_xlabel("Epoch")
-        self.ax_.set_ylabel("Training loss")
         self.ax_.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         self.ax_.grid(alpha=0.3)
-
-        curve_ax, curve, self.score_line_ = self.ax_, self.loss_line_, None
         if self.validation_scores is not None:
-            self.score_ax_ = curve_ax = given[1] if len(given) > 1 else self.ax_.twinx()
-            n_scored = len(self.validation_scores)
-            (self.score_line_,) = curve_ax.plot(
-                np.arange(n_epochs - n_scored + 1, n_epochs + 1),
+            self.score_ax_ = axes[1] if len(axes) > 1 else self.ax_.twinx()
+            self.score_line_ = _draw_curve(
+                self.score_ax_,
                 self.validation_scores,
-                **{
+                n_epochs,
+                "Validation score",
+                {
                     "color": COLORS[(color + 1) % len(COLORS)],
                     "linestyle": "--",
                     "label": f"{prefix}validation score",
                     **(score_kw or {}),
                 },
             )
-            curve_ax.set_ylabel("Validation score")
-            curve = self.score_line_
         self.axes_ = np.array([ax for ax in (self.ax_, self.score_ax_) if ax is not None])
-
-        best, self.best_point_ = self.best_epoch, None
-        if best is not None:
-            heights = np.asarray(curve.get_ydata())
-            height = heights[best - 1 - (n_epochs - len(heights))]
-            self.best_point_ = curve_ax.scatter(
-                [best],
-                [height],
-                s=45,
-                facecolor="white",
-                edgecolor=curve.get_color(),
-                linewidth=1.5,
-                zorder=3,
-                label=f"{prefix}best epoch, {best}",
-            )
-        # One legend for both axes, on the upper one of them. A loss that falls and a score that rises
-        # leave the middle of the right-hand side free.
-        axes = given if len(given) > 1 else self.axes_
-        entries = [
-            entry for ax in axes for entry in zip(*ax.get_legend_handles_labels(), strict=True)
-        ]
-        axes[-1].legend(
-            *zip(*entries, strict=True), loc="upper right" if len(axes) == 1 else "center right"
-        )
+        self.best_point_ = self._mark_best(prefix)
+        _draw_legend(axes if len(axes) > 1 else self.axes_)
         return self
+
+    def _mark_best(self, prefix: str) -> PathCollection | None:
+        """The mark of the best epoch, on the curve that it is the best of."""
+        best = self.best_epoch
+        if best is None:
+            return None
+        curve = self.loss_line_ if self.score_line_ is None else self.score_line_
+        heights = np.asarray(curve.get_ydata())
+        mark: PathCollection = self.axes_[-1].scatter(
+            [best],
+            [heights[best - 1 - (len(self.loss_curve) - len(heights))]],
+            s=45,
+            facecolor="white",
+            edgecolor=curve.get_color(),
+            linewidth=1.5,
+            zorder=3,
+            label=f"{prefix}best epoch, {best}",
+        )
+        return mark
+
+
+def _draw_curve(
+    ax: Axes, values: Sequence[float] | Floats, n_epochs: int, label: str, line_kw: dict[str, Any]
+) -> Line2D:
+    """A line through the values of the last epochs."""
+    (line,) = ax.plot(np.arange(n_epochs - len(values) + 1, n_epochs + 1), values, **line_kw)
+    ax.set_ylabel(label)
+    return line
+
+
+def _draw_legend(axes: NDArray[np.object_]) -> None:
+    """One legend for all axes, on the uppermost of them.
+
+    A loss that falls and a score that rises leave the middle of the right-hand side free.
+    """
+    entries = [entry for ax in axes for entry in zip(*ax.get_legend_handles_labels(), strict=True)]
+    axes[-1].legend(
+        *zip(*entries, strict=True), loc="upper right" if len(axes) == 1 else "center right"
+    )

@@ -107,7 +107,7 @@ def save_model(
         "pylstm_version": __version__,
         "model": described,
     }
-    texts["sha256"] = _digest(texts, encoder.arrays)
+    texts["sha256"] = digest(texts, encoder.arrays)
     content = io.BytesIO()
     _safetensors.write(content, encoder.arrays, texts)
     if hasattr(path, "write"):
@@ -185,11 +185,11 @@ def _check_texts(texts, arrays, name):
             f"{number}; the installed {__version__} reads formats up to {FORMAT}. Upgrade pylstm to "
             "load it."
         )
-    if texts.get("sha256") != _digest(texts, arrays):
+    if texts.get("sha256") != digest(texts, arrays):
         raise ValueError(f"{name!r} is damaged: its checksum is not that of its content.")
 
 
-def _digest(texts, arrays):
+def digest(texts, arrays):
     """SHA-256 of what a file holds, whatever the order and the writing of its header."""
     digest = hashlib.sha256()
     for name in sorted(texts.keys() - {"sha256"}):

@@ -263,9 +263,9 @@ cdef real* backward_segment(
 ) noexcept nogil:
     """From dy, and dh and dc after the segment's last step, to all others'.
 
-    `from_outside`: net.d_outer has gradients of the top layer's hidden states, and those of the inputs and
-    the first states are wanted. The parameters' are added to the slot's. Return where the inputs' are,
-    [segment][B][d_row], if wanted.
+    `from_outside`: net.d_outer has gradients of the top layer's hidden states, and those of the inputs
+    and the first states are wanted. The parameters' are added to the slot's. Return where the inputs'
+    are, [segment][B][d_row], if wanted.
     """
     cdef const Cell* cell
     cdef Py_ssize_t top_layer = net.n_cells // net.D - 1, layer, direction, t

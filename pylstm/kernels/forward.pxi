@@ -79,7 +79,7 @@ cdef inline void fill_missing(
 cdef void load_masked_features(
     const Net* net, const Cell* cell, const Batch* batch, const Block* block, real* arena,
 ) noexcept nogil:
-    """x of the first layer at a segment's steps, in the order of time, in which values are carried on."""
+    """x of the first layer at a segment's steps, in the order of time, as values are carried on."""
     cdef Py_ssize_t s, t, step, offset
     cdef const real* last
     cdef real* x

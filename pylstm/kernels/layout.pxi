@@ -90,7 +90,7 @@ cdef struct Net:
     Py_ssize_t chunk            # time steps whose dz become weight gradients together
     Py_ssize_t segment          # time steps that the arena has room for: T, or fewer
     Py_ssize_t n_segments
-    Py_ssize_t look             # Ctrl-C is looked for at steps whose numbers in the segment have these bits
+    Py_ssize_t look             # Ctrl-C is looked for at a segment's steps with these bits
     Dropout dropout
     # in the flat parameter vector
     Py_ssize_t V                # (R, K)

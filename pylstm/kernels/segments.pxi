@@ -1,8 +1,8 @@
 """Gradients of a block: forward through its segments, then back through them.
 
-Where a plan has several segments, the activations of the last one alone are there when the way back
-begins. The others are computed once more, from the states that they started from, which are kept. What is
-added up is so in the same order and the same pieces as with a single segment: the same bits.
+Where a plan has several segments, only the last one's activations are there when the way back begins.
+The others are computed once more, from the states that they started from, which are kept. What is added
+up is so in the same order and the same pieces as with a single segment: the same bits.
 """
 
 cdef inline real* kept_at(const Net* net, const Block* block, real* arena) noexcept nogil:

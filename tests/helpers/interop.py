@@ -35,7 +35,7 @@ def assembled(arrays, texts, described):
     """A file of these parts, whose checksum is right whatever they say."""
     text = described if isinstance(described, str) else json.dumps(described)
     texts = texts | {"model": text}
-    texts["sha256"] = _saving._digest(texts, arrays)
+    texts["sha256"] = _saving.digest(texts, arrays)
     file = io.BytesIO()
     _safetensors.write(file, arrays, texts)
     return file.getvalue()
