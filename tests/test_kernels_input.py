@@ -168,7 +168,7 @@ def test_memory_of_training_does_not_grow_with_the_batch():
                 1 if sys.platform == "darwin" else 1024
             )
 
-        n, T, H = 4096, 64, 32
+        n, T, H = 2048, 32, 32
         arch = core.Architecture(n_features=1, hidden_size=H)
         params = np.zeros(core.n_parameters(arch), np.float32)
         X, y = np.ones((n, T, 1), np.float32), np.ones((n, 1), np.float32)
@@ -179,7 +179,7 @@ def test_memory_of_training_does_not_grow_with_the_batch():
             core.loss_and_gradient(params, X[:batch_size], y[:batch_size], arch)
             core.predict(params, X[:batch_size], arch)
 
-        train(np.arange(512), 128)
+        train(np.arange(512), 512)  # as many slots, and so threads, as the larger batch has
         before = peak()
         train(np.arange(n), n)
         growth = peak() - before
