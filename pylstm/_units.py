@@ -16,8 +16,8 @@ from . import _unchecked
 from ._lengths import is_step
 from ._options import Scaling
 
-# Values looked at at a time, so that no temporary array is of the size of X.
-_CHUNK_SIZE = 2**20
+# Values looked at at a time: few enough for a cache, so that many temporary arrays cost little.
+_CHUNK_SIZE = 2**15
 
 # Values of the windows' last steps, at most, from which the highway is fitted.
 _HIGHWAY_SIZE = 2**23
@@ -86,7 +86,9 @@ class Units(NamedTuple):
         if self.targets is None:
             return predictions
         shift, factor = self._of_targets(levels, steps, predictions.ndim)
-        return predictions * factor + shift
+        result = predictions * factor
+        result += shift
+        return result
 
     def deviations_to_users(self, deviations, levels, steps):
         """The same of standard deviations, which no shift concerns."""

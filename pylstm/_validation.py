@@ -307,7 +307,7 @@ def check_range(sequences, lengths, dtype, *, allow_nan, estimator):
     estimator : estimator instance
         The estimator that error messages name.
     """
-    if isinstance(sequences, Windows):
+    if isinstance(sequences, Windows) and lengths is None:
         sequences = rows_read(sequences)[:, np.newaxis]
     if lengths is None:
         assert_all_finite(
@@ -321,7 +321,7 @@ def check_range(sequences, lengths, dtype, *, allow_nan, estimator):
         return
     limit = np.finfo(dtype).max
     for chunk in gen_batches(len(sequences), max(1, _CHUNK_SIZE // sequences[0].size)):
-        values = sequences[chunk]
+        values = np.asarray(sequences[chunk])
         if lengths is not None:
             values = values[is_step(lengths[chunk], sequences.shape[1])]
         # fmin and fmax leave NaN out
@@ -506,7 +506,8 @@ def validate_sequences(estimator, X, *, reset, with_names=None, **check_params):
         _check_n_features(estimator, checked[:1, 0], reset=reset)
         return checked
     checked = check_sequences(X, estimator=estimator, **check_params)
-    if checked.ndim == 3 and not reset and hasattr(estimator, "feature_names_in_"):
+    has_names = hasattr(estimator, "feature_names_in_")
+    if checked.ndim == 3 and not reset and has_names and with_names is None:
         # No array of three dimensions has names that could be missed.
         _check_n_features(estimator, checked[:1, 0], reset=reset)
         return checked

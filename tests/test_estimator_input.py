@@ -147,8 +147,6 @@ def test_lists_of_tables_bring_the_names_of_their_features():
     assert regressor.feature_names_in_.tolist() == ["a", "b"]
     expected = model().fit(X, y).predict(X)
     assert_array_equal(regressor.predict(tables).astype(np.float32), expected)
-    with pytest.warns(UserWarning, match="does not have valid feature names"):
-        regressor.predict(X)
     of_many_lengths = [table[:length] for table, length in zip(tables, LENGTHS, strict=True)]
     assert model().fit(of_many_lengths, y).feature_names_in_.tolist() == ["a", "b"]
 

@@ -212,7 +212,7 @@ def test_a_class_that_has_changed_since_it_was_checked_makes_the_loss_nan():
     for label in (-1, 4, 1e300, np.nan, np.inf):
         loss, _ = _unchecked.loss_and_gradient(
             params, problem.X, np.full((6, 1), float(label)), arch, loss=core.LogLoss(4), sample_weight=None,
-            lengths=None, alpha=0.0, dropout=0.0, recurrent_dropout=0.0, seed=0, n_threads=1,
+            lengths=None, scaling=None, alpha=0.0, dropout=0.0, recurrent_dropout=0.0, seed=0, n_threads=1,
         )  # fmt: skip
         assert np.isnan(loss)
 
