@@ -187,7 +187,7 @@ def test_overlapping_windows_of_one_series_are_not_copied_either(dtype, step):
     expected = model(max_iter=1).fit(np.ascontiguousarray(windows[:500]), targets[:500])
     assert_same_weights(model(max_iter=1).fit(windows[:500], targets[:500]), expected)
     assert peak_memory(lambda: network.fit(windows, targets)) < 12 * len(series) * 4
-    assert peak_memory(lambda: network.predict(windows)) < 6 * len(series) * 4
+    assert peak_memory(lambda: network.predict(windows)) < 8 * len(series) * 4  # all windows: 60
     bad = series.copy()
     bad[777] = np.nan
     with pytest.raises(ValueError, match=r"Input X contains NaN\.\nLSTMRegressor does not accept"):
