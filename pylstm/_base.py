@@ -727,11 +727,11 @@ class BaseLSTM(
         TrainingLoop(self, epochs, score, incremental=incremental).run(adopt)
 
     def _advice(self):
-        return (
-            f"Lower learning_rate_init (now {self.learning_rate_init}), set or lower max_grad_norm "
-            f"(now {self.max_grad_norm}), and standardise X and y (StandardScaler, "
-            "SequenceScaler, TransformedTargetRegressor)."
+        advice = (
+            f"Lower learning_rate_init (now {self.learning_rate_init}), and set or lower max_grad_norm "
+            f"(now {self.max_grad_norm})."
         )
+        return advice if self.standardize else f"{advice} Use standardize=True."
 
     def _score_samples(self, samples, n_threads):
         """Validation score of the present weights; nan if an output is not finite."""

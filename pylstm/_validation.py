@@ -245,8 +245,10 @@ def check_sequence_lengths(lengths, sequences, *, allow_nan=False):
     for chunk in gen_batches(len(sequences), max(1, _CHUNK_SIZE // sequences[0].size)):
         if wrong(sequences[chunk][is_step(lengths[chunk], sequences.shape[1])]).any():
             raise ValueError(
-                f"Input X contains {'infinity' if allow_nan else 'NaN or infinity'} before the end "
-                "of a sequence."
+                "Input X contains infinity before the end of a sequence."
+                if allow_nan
+                else "Input X contains NaN or infinity before the end of a sequence. With "
+                "missing='mask' NaN stands for a missing value."
             )
     return lengths
 

@@ -97,7 +97,7 @@ def test_only_what_windows_hold_must_be_finite():
         model().fit(windows[there], targets[there]),
         model().fit(np.asarray(windows)[there], targets[there]),
     )
-    with pytest.raises(ValueError, match=r"Input X contains NaN\.\nLSTMRegressor does not accept"):
+    with pytest.raises(ValueError, match="Input X contains NaN"):
         model().fit(windows[np.isfinite(targets)], targets[np.isfinite(targets)])
     with pytest.raises(ValueError, match="Input X contains NaN"):
         model().fit(ARRAY[..., :1], y[:, 0]).predict(windows)
@@ -190,5 +190,5 @@ def test_overlapping_windows_of_one_series_are_not_copied_either(dtype, step):
     assert peak_memory(lambda: network.predict(windows)) < 8 * len(series) * 4  # all windows: 60
     bad = series.copy()
     bad[777] = np.nan
-    with pytest.raises(ValueError, match=r"Input X contains NaN\.\nLSTMRegressor does not accept"):
+    with pytest.raises(ValueError, match="Input X contains NaN"):
         network.predict(sliding_windows(bad, window=60, step=step)[0])
