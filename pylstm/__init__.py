@@ -15,7 +15,9 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from . import forecasting, inspection, interop, training, windows
+    from ._backtest import Backtest
     from ._classifier import LSTMClassifier
+    from ._forecaster import LSTMForecaster
     from ._regressor import LSTMRegressor
     from ._scaler import SequenceScaler
     from ._splits import PanelSplit
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     from .windows import sliding_windows
 
 __all__ = [
+    "Backtest",
     "LSTMClassifier",
+    "LSTMForecaster",
     "LSTMRegressor",
     "PanelSplit",
     "SequenceScaler",
@@ -42,7 +46,9 @@ __all__ = [
 # What stands on scikit-learn comes with its first use: a program that only predicts through `core`
 # starts in a few milliseconds.
 _ON_FIRST_USE = {
+    "Backtest": "_backtest",
     "LSTMClassifier": "_classifier",
+    "LSTMForecaster": "_forecaster",
     "LSTMRegressor": "_regressor",
     "PanelSplit": "_splits",
     "SequenceScaler": "_scaler",

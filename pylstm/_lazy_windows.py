@@ -298,6 +298,19 @@ def starts_of(windows: Windows) -> Integers:
     return starts
 
 
+def steps_before(windows: Windows) -> Integers:
+    """How many rows of its series come before each window's first target, that of horizon 1."""
+    numbers = windows._number_array()
+    of_series = windows._series_positions(numbers)
+    layout = windows._layout
+    return windows._starts_of(numbers, of_series) - layout.offsets[of_series] + layout.window
+
+
+def positions_of(windows: Windows) -> Integers:
+    """The position of the series that each window is of, among all that they were cut from."""
+    return windows._series_positions(windows._number_array())
+
+
 def every_window(windows: Windows) -> Array:
     """A read-only view of the windows from every row on, those across series as well."""
     view = sliding_window_view(windows._rows.joined(), windows._layout.window, axis=0)

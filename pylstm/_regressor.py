@@ -69,9 +69,9 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         targets, as :func:`sliding_windows` orders them, may be named once). None means the scaled
         features, in their order; where it is not obvious which, it is an error.
 
-    highway : int, default=0
-        Time steps, the last ones of a window, that the linear layer reads too, beside the final hidden
-        state [13]_. What they say is a linear regression (ridge, its strength by generalised
+    highway : int or "all", default=0
+        Time steps, the last ones of a window or all of it, that the linear layer reads too, beside the
+        final hidden state [13]_. What they say is a linear regression (ridge, its strength by generalised
         cross-validation), solved before the training and then left as it is: the network learns what it
         leaves, on the scale of its residuals, and with some `alpha` no more of that than there is. Not
         with `return_sequences` or the loss "poisson".
@@ -135,7 +135,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         **BaseLSTM._parameter_constraints,
         "quantile": [Interval(Real, 0, 1, closed="neither"), "array-like", None],
         "target_features": ["array-like", Interval(Integral, 0, None, closed="left"), None],
-        "highway": [Interval(Integral, 0, None, closed="left")],
+        "highway": [Interval(Integral, 0, None, closed="left"), StrOptions({"all"})],
         "loss": [StrOptions(set(_LOSSES)), *map(type, _LOSSES.values())],
     }
 
@@ -157,7 +157,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         window_scaling: str | None = None,
         window_features: int | Sequence[int] | None = None,
         target_features: int | Sequence[int] | None = None,
-        highway: int = 0,
+        highway: int | str = 0,
         forget_bias: float | str = 1.0,
         solver: str = "adam",
         alpha: float = 0.0,
@@ -419,7 +419,14 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
             )
 
     def _highway_steps(self):
-        return int(self.highway)
+        if self.highway != "all":
+            return int(self.highway)
+        if self.n_timesteps_ is None:
+            raise ValueError(
+                "highway='all' reads every step of windows of one length, but these sequences have "
+                "lengths of their own: set highway to a number of steps."
+            )
+        return self.n_timesteps_
 
     def _features_of_targets(self, n_targets, features):
         n_features = len(features)
@@ -451,7 +458,8 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
 
     def _fit_highway(self, samples):
         """Start from a linear regression; what it leaves is what the network learns, in units of its own."""
-        n_steps, arch = int(self.highway), self._architecture
+        arch = self._architecture
+        n_steps = arch.highway
         if self.n_timesteps_ is not None and n_steps > self.n_timesteps_:
             raise ValueError(
                 f"highway={n_steps} reads more steps than the {self.n_timesteps_} of the windows."

@@ -6,7 +6,7 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
 
@@ -19,6 +19,10 @@ from ._unwrap import unwrap
 from ._validation import POSITIVE_INTEGER, check_horizon, check_same_names
 
 __all__ = ["Forecast", "forecast"]
+
+
+# The probability of values within one deviation of the mean of a normal distribution.
+ONE_DEVIATION = float(2 * ndtr(1) - 1)
 
 
 class Forecast(NamedTuple):
@@ -165,12 +169,13 @@ def forecast(
     Intervals of the model's first horizons come from a single prediction: with a Gaussian loss they
     are quantiles of the normal distribution, with a Quantile loss the predicted quantiles.
 
-    For intervals of more steps, `n_paths` futures are simulated [2]_: each draws its next row from
+    For intervals of more steps, `n_paths` futures are simulated [2]_: each draws its next rows from
     the normal distributions and goes on from there. The prediction is then the median of the
     futures, and the bounds are their quantiles. (Without `interval`, the forecasts themselves are
-    appended, without noise.) This takes a Gaussian loss and `horizon=1`. Quantiles say nothing of
-    the tails beyond them, nor several horizons of how their errors hang together: such a model
-    gives intervals of its own horizons only. The targets of one step are drawn independently.
+    appended, without noise.) This takes a Gaussian loss, as quantiles say nothing of the tails beyond
+    them: such a model gives intervals of its own horizons only. The targets of one step are drawn
+    independently; the errors of a target at several horizons as one, since what a series gains on its
+    forecast it mostly keeps for a while, and as the wider intervals are the safer ones.
 
     Under a TransformedTargetRegressor all this is done in the units of the transformed target, and
     the results are mapped back. A target transformer must be monotonic, so that quantiles remain
@@ -217,11 +222,49 @@ def forecast(
     >>> {name: values.shape for name, values in coming.items()}
     {'north': (12,), 'south': (12,)}
     """
+    panel, results, columns = continue_series(
+        model,
+        history,
+        steps,
+        known=known,
+        static=static,
+        horizon=horizon,
+        interval=interval,
+        n_paths=int(n_paths),
+        random_state=random_state,
+        settings=(id_col, time_col, freq, gaps),
+    )
+    return give_back(panel, results, columns, Forecast)
+
+
+def continue_series(
+    model, history, steps, *, known, static, horizon, interval, n_paths, random_state, settings,
+    widening=1.0,
+):  # fmt: skip
+    """Forecast as `forecast` does, of checked parameters.
+
+    Parameters
+    ----------
+    model, history, steps, known, static, horizon, interval, n_paths, random_state
+        As of `forecast`.
+    settings : tuple
+        Its `id_col`, `time_col`, `freq` and `gaps`.
+    widening : float, default=1.0
+        By what the model's deviations, or the distances of its quantiles from the median, are multiplied.
+
+    Returns
+    -------
+    panel : Panel
+        The history.
+    results : list of ndarray of shape (n_series, steps, n_targets)
+        The forecasts; with `interval` also lower and upper bounds.
+    columns : list or None
+        Names of the targets, if all columns of the history are.
+    """
     n_horizons = _count_horizons(horizon)
-    network = _Network(model, n_horizons)
+    network = _Network(model, n_horizons, widening)
     n_blocks = -(-int(steps) // n_horizons)
     window = network.lstm.n_timesteps_
-    settings = (id_col, time_col, freq, gaps)
     features = _Features(history, known, static, window, n_horizons * n_blocks, settings)
     panel = features.panel
     features.check_names(getattr(model, "feature_names_in_", None), n_horizons)
@@ -237,12 +280,44 @@ def forecast(
     for length in np.unique(lengths).tolist():
         of_length = np.flatnonzero(lengths == length)
         rows = features.rows(of_length, length, length + (n_blocks - 1) * n_horizons)
-        found = _forecast_rows(network, rows, length, n_blocks, interval, int(n_paths), rng)
+        found = _forecast_rows(network, rows, length, n_blocks, interval, n_paths, rng)
         if results is None:
             results = np.empty((len(found), panel.n_series, *found.shape[2:]), found.dtype)
         results[:, of_length] = found
     columns = panel.columns if network.n_targets == features.n_of_series else None
-    return give_back(panel, list(results[:, :, :steps]), columns, Forecast)
+    return panel, list(results[:, :, :steps]), columns
+
+
+def interval_scores(model, windows, y, n_horizons):
+    """How far values lie from what is predicted, in units of the model's own intervals.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted to the horizons 1 to `n_horizons`.
+    windows : ndarray or Windows of shape (n_windows, n_timesteps, n_features)
+        Windows that it was not fitted to.
+    y : ndarray of shape (n_windows, n_horizons * n_targets)
+        The values that follow them.
+    n_horizons : int
+        How many.
+
+    Returns
+    -------
+    scores : dict of float to ndarray of shape (n_windows, n_horizons, n_targets)
+        By the probability of the interval, distances from the prediction as multiples of that from there
+        to the bound on the same side. Of a Gaussian model those for one deviation say everything; of
+        quantiles there is an entry for each pair; of other models there is none.
+    """
+    network = _Network(model, n_horizons)
+    y = y.reshape(len(y), n_horizons, network.n_targets)
+    scores = {}
+    for interval in network.intervals():
+        prediction, lower, upper = network.predict_interval(windows, interval)
+        distance = np.where(y < prediction, prediction - lower, upper - prediction)
+        tiny = np.finfo(distance.dtype).tiny
+        scores[interval] = np.abs(y - prediction) / np.maximum(distance, tiny)
+    return scores
 
 
 def _forecast_rows(network, rows, window, n_blocks, interval, n_paths, rng):
@@ -253,9 +328,20 @@ def _forecast_rows(network, rows, window, n_blocks, interval, n_paths, rng):
     results = np.stack(network.predict_interval(rows[:, :window], interval))
     if n_blocks == 1:
         return results
-    # The next step's interval is exact; those after it are of simulated futures.
-    simulated = [_simulate(network, series, window, interval, n_paths, rng) for series in rows]
+    # The intervals of the first block are exact; those after it are of simulated futures.
+    simulated = [
+        _simulate(network, series, window, n_horizons, interval, n_paths, rng) for series in rows
+    ]
     return np.concatenate([results, np.stack(simulated, axis=1)], axis=2)
+
+
+def predict_windows(model, windows, n_horizons, interval=None, widening=1.0):
+    """Predict what follows windows: a list of (n_windows, n_horizons, n_targets), of one or three."""
+    network = _Network(model, n_horizons, widening)
+    if interval is None:
+        return [network.predict(windows)]
+    network.check_interval(interval, is_recursive=False)
+    return list(network.predict_interval(windows, interval))
 
 
 class _Features:
@@ -328,7 +414,7 @@ class _Network:
     series.
     """
 
-    def __init__(self, model, n_horizons):
+    def __init__(self, model, n_horizons, widening=1.0):
         # Of other wrappers nobody knows what they do to X or to the target.
         unwrapped = unwrap(model, "n_timesteps_", wrappers=("best_estimator_", "regressor_"))
         lstm, self._transformers, self._target_transformers = unwrapped
@@ -344,6 +430,7 @@ class _Network:
         # A network fitted to flattened windows gets them so, and the transformers before it too.
         self._is_flat = lstm.n_features_in_ != lstm._architecture.n_features
 
+        self._widening = widening
         self.n_horizons = n_horizons
         self.n_targets, remainder = divmod(lstm.n_outputs_, n_horizons)
         if remainder:
@@ -367,13 +454,8 @@ class _Network:
     def check_interval(self, interval, *, is_recursive):
         """Refuse an interval that the model does not give."""
         if isinstance(self._loss, core.Gaussian):
-            if is_recursive and self.n_horizons > 1:
-                raise ValueError(
-                    f"The model gives intervals of {self.n_horizons} steps only, as nothing is "
-                    "known of how the errors of its horizons hang together. For intervals of more "
-                    "steps fit it to as many horizons, or to horizon=1."
-                )
-        elif isinstance(self._loss, core.Quantile):
+            return
+        if isinstance(self._loss, core.Quantile):
             for level in _levels_of(interval):
                 self._index_of(level)
             if is_recursive:
@@ -401,18 +483,36 @@ class _Network:
         """Predict the median, and the bounds between which a value lies with a probability."""
         if isinstance(self._loss, core.Gaussian):
             mean, std = self._run(windows, return_std=True)
+            std = self._widening * std
             quantiles = [mean + float(ndtri(level)) * std for level in _levels_of(interval)]
         else:
             predicted = self._run(windows)
             quantiles = [predicted[..., self._index_of(level)] for level in _levels_of(interval)]
+            if self._widening != 1:
+                median = quantiles[0]
+                quantiles = [median + self._widening * (bound - median) for bound in quantiles]
         prediction, *bounds = [self._to_rows(quantile) for quantile in quantiles]
         # A decreasing transformation of the target makes the upper bound of the lower.
         return prediction, np.minimum(*bounds), np.maximum(*bounds)
 
     def draw(self, windows, rng):
-        """Draw from the predicted normal distributions."""
+        """Draw from the predicted normal distributions; a target's errors at all horizons are one."""
         mean, std = self._run(windows, return_std=True)
-        return self._to_rows(mean + std * rng.standard_normal(mean.shape))
+        errors = np.tile(rng.standard_normal((len(mean), self.n_targets)), self.n_horizons)
+        if mean.ndim == 3:  # outputs at all time steps, of which the last count
+            errors = errors[:, np.newaxis]
+        errors = np.broadcast_to(errors.reshape(errors.shape[: mean.ndim]), mean.shape)
+        return self._to_rows(mean + self._widening * std * errors)
+
+    def intervals(self):
+        """The intervals that say all of those that the model gives: probabilities."""
+        if isinstance(self._loss, core.Gaussian):
+            return [ONE_DEVIATION]
+        if not isinstance(self._loss, core.Quantile) or not self._has_quantile_axis:
+            return []
+        levels = [float(level) for level in self._loss.quantiles]
+        pairs = [level for level in levels if level < 0.5 and np.isclose(1 - level, levels).any()]
+        return [1 - 2 * level for level in pairs] if 0.5 in levels else []
 
     @property
     def _has_quantile_axis(self):
@@ -456,11 +556,11 @@ def _recurse(predict, rows, window, n_horizons):
     return np.concatenate(blocks, axis=1)
 
 
-def _simulate(network, rows, window, interval, n_paths, rng):
-    """Return median and bounds, from the second step on, of simulated futures of one series."""
+def _simulate(network, rows, window, n_horizons, interval, n_paths, rng):
+    """Return median and bounds, from the second block on, of simulated futures of one series."""
     paths = np.repeat(rows[np.newaxis], n_paths, axis=0)
-    futures = _recurse(lambda windows: network.draw(windows, rng), paths, window, 1)
-    return np.quantile(futures[:, 1:], _levels_of(interval), axis=0)
+    futures = _recurse(lambda windows: network.draw(windows, rng), paths, window, n_horizons)
+    return np.quantile(futures[:, n_horizons:], _levels_of(interval), axis=0)
 
 
 def _levels_of(interval):

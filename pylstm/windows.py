@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import check_array
@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 
 from ._covariates import columns_of, feature_names, read_known, read_static
 from ._lazy_windows import Layout, Rows, Windows, windows_of
-from ._panel import ID_COL, TIME_COL, is_several, matched, read_panel
+from ._panel import ID_COL, TIME_COL, Panel, is_several, matched, read_panel
 from ._times import GAPS
 from ._typing import Array
 from ._validation import POSITIVE_INTEGER, check_horizon, refuse_masks
@@ -228,6 +228,24 @@ def sliding_windows(
     >>> X.series, X.time, y
     (array(['north', 'north', 'south'], dtype=object), array([3, 4, 3]), array([ 3.,  4., 13.]))
     """
+    options = {"id_col": id_col, "time_col": time_col, "freq": freq, "gaps": gaps}
+    cut = cut_windows(series, window, horizon, step, target, known=known, static=static, **options)
+    is_plain = cut.panel.form == "one" and cut.panel.columns is None
+    return np.asarray(cut.X) if is_plain else cut.X, cut.y
+
+
+class Cut(NamedTuple):
+    """Windows of series, the values that follow them, and what they were cut from."""
+
+    X: Windows
+    y: Array
+    panel: Panel
+    targets: list[Array]  # of each time step, an array (n_steps,) or (n_steps, n_targets) a series
+    target_columns: list[int] | None  # positions of the targets among the series' features, if they are
+
+
+def cut_windows(series, window, horizon, step, target, *, known, static, id_col, time_col, freq, gaps):
+    """Windows as `sliding_windows` cuts them, of checked parameters, with what they were cut from."""
     window = int(window)  # NumPy integers of few bits would overflow
     horizons = check_horizon(horizon)
     without = [
@@ -243,7 +261,7 @@ def sliding_windows(
         "shorten the window or the horizon",
     )
     pieces = panel.rows()
-    targets = _select_targets(panel, pieces, target)
+    targets, target_columns = _select_targets(panel, pieces, target)
     rows, names = _all_features(panel, pieces, known, static, furthest, id_col, time_col)
     layout = Layout.of(
         window, int(step), horizons, panel.offsets, np.asarray(panel.ids), panel.times, names
@@ -255,8 +273,7 @@ def sliding_windows(
             axis=1
         )
         X, y = X[there], y[there]
-    is_plain = panel.form == "one" and panel.columns is None
-    return np.asarray(X) if is_plain else X, y
+    return Cut(X, y, panel, targets, target_columns)
 
 
 def _all_features(panel, pieces, known, static, lead, id_col, time_col):
@@ -314,7 +331,7 @@ def _after_windows(values, layout):
 
 
 def _select_targets(panel, pieces, target):
-    """Return the target of each time step, an array (n_steps,) or (n_steps, n_targets) a series."""
+    """Return the target of each time step, an array a series, and its columns if it has some."""
     n_features = pieces[0].shape[1]
     columns = panel.columns or []
     if target is None and panel.form == "long" and n_features > 1:
@@ -322,22 +339,23 @@ def _select_targets(panel, pieces, target):
     if target is None:
         target = 0 if n_features == 1 else list(range(n_features))
     elif isinstance(target, Mapping) or is_several(target):
-        return _placed_targets(matched(target, panel, "target"), panel)
+        return _placed_targets(matched(target, panel, "target"), panel), None
     # An array without axes is a NumPy integer: a column, not a value for each step.
     elif getattr(target, "shape", ()) != ():
         if len(panel.tables) > 1:
             raise ValueError(
                 "target is one array for several series; pass a list or dict of them, or a column."
             )
-        return _placed_targets([target], panel)
-    if not isinstance(target, (list, tuple)):
-        index = _column_index(target, columns, n_features)
-    elif target:
-        index = [_column_index(column, columns, n_features) for column in target]
-        index = slice(None) if index == list(range(n_features)) else index
-    else:
+        return _placed_targets([target], panel), None
+    several = isinstance(target, (list, tuple))
+    if several and not target:
         raise ValueError("target is empty; name at least one column of the series.")
-    return panel.by_series([piece[:, index] for piece in pieces])
+    named = target if several else [target]
+    positions = [_column_index(column, columns, n_features) for column in named]
+    index: Any = positions if several else positions[0]
+    if several and positions == list(range(n_features)):
+        index = slice(None)
+    return panel.by_series([piece[:, index] for piece in pieces]), [p % n_features for p in positions]
 
 
 def _placed_targets(arrays, panel):

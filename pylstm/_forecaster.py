@@ -1,0 +1,687 @@
+"""The forecaster: from a series, or many, to their forecasts, and what those are worth."""
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from scipy.special import ndtri
+from sklearn.base import BaseEstimator, _fit_context, clone
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
+from sklearn.utils.validation import check_is_fitted
+
+from ._backtest import Backtest, as_drawn, naive_forecasts, naive_scale, season_of
+from ._lazy_windows import positions_of, steps_before
+from ._panel import ID_COL, TIME_COL, give_back, is_pandas, quoted
+from ._regressor import LSTMRegressor
+from ._times import GAPS
+from ._typing import Array, Estimator, RandomState
+from ._validation import POSITIVE_INTEGER
+from .forecasting import (
+    ONE_DEVIATION,
+    Forecast,
+    continue_series,
+    interval_scores,
+    predict_windows,
+)
+from .inspection._drawing import COLORS, label_time, places_of
+from .windows import cut_windows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_PROBABILITY = Interval(Real, 0, 1, closed="neither")
+
+# How many futures of steps beyond the horizon are simulated.
+_N_PATHS = 1000
+
+
+class LSTMForecaster(BaseEstimator):
+    """Forecasts series: one or many, with trends, levels and seasons as they are.
+
+    It cuts the series into windows, fits a network to them, and forecasts what follows. All of this
+    can be done by hand with :func:`sliding_windows`, :class:`LSTMRegressor` and :func:`forecast`,
+    on which it stands; it chooses what serves series: windows are read from their own level, a linear
+    regression of the whole window carries what is linear, the network learns what that leaves, and
+    held-out errors say how wide the intervals must be.
+
+    Parameters
+    ----------
+    window : int, default=24
+        Time steps that the network reads: two seasons are a good start.
+
+    horizon : int, default=12
+        Time steps that it forecasts at once (the direct strategy). Forecasts of more steps go on from
+        these (the recursive one).
+
+    window_scaling : {"last", "mean", "standard"} or None, default="last"
+        What each window is scaled by, as of :class:`LSTMRegressor`: its last value, so that the network
+        forecasts changes, its mean absolute value, or mean and deviation. Features that are known or
+        static are left as they are.
+
+    known : list of str, default=()
+        Columns whose future is known: the calendar, planned prices. See :func:`sliding_windows`.
+
+    static : list of str, default=()
+        Columns of a long DataFrame that are the same throughout each series.
+
+    target : int, str or list of these, default=None
+        What to forecast; None means all columns, of a long DataFrame with several the column "y".
+
+    estimator : estimator, default=None
+        An :class:`LSTMRegressor`, or a Pipeline, TransformedTargetRegressor or search around one; its
+        `window_scaling` is set to that of the forecaster. None means
+        `LSTMRegressor(loss="gaussian", highway="all", alpha=0.3, n_iter_no_change=numpy.inf)`.
+
+    calibration_fraction : float, default=0.2
+        Share of the time at the end of the series whose errors tell how wide intervals must be: before
+        the fit, the network is fitted to what comes before, too. 0 takes the intervals as they are.
+
+    id_col, time_col, freq, gaps
+        As of :func:`sliding_windows`. With `gaps="fill"` the default estimator has `missing="mask"`.
+
+    random_state : int, RandomState instance or None, default=None
+        Determines the fit, if it is not None, and the futures that are simulated.
+
+    Attributes
+    ----------
+    model_ : estimator
+        The fitted estimator.
+
+    calibration_scores_ : dict of ndarray
+        Held-out errors in units of the model's intervals, by the probability of those, in increasing
+        order; empty if there are none.
+
+    series_ : object
+        The series that was fitted, from whose end `forecast` goes on.
+
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the features, if the columns have names.
+
+    See Also
+    --------
+    forecast : Forecasts with any fitted model.
+    PanelSplit : Splits many series in the order of time.
+
+    Notes
+    -----
+    Intervals of a Gaussian network are too narrow by what it has learned by heart. So they are made as
+    wide as they ought to have been on the last `calibration_fraction` of the time, for a network that was
+    fitted to what came before: conformal prediction with a split in the order of time [1]_, the errors of
+    all series and horizons taken together. With `loss="quantile"` the distances from the median are
+    widened likewise [2]_.
+
+    References
+    ----------
+    .. [1] Vovk, Gammerman & Shafer (2005). Algorithmic learning in a random world. Springer.
+       Stankevičiūtė, Alaa & van der Schaar (2021). Conformal time-series forecasting. NeurIPS.
+    .. [2] Romano, Patterson & Candès (2019). Conformalized quantile regression. NeurIPS.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pylstm import LSTMForecaster
+    >>> t = np.arange(120)
+    >>> sales = 100 + t + 10 * np.sin(2 * np.pi * t / 12)
+    >>> forecaster = LSTMForecaster(window=24, horizon=12, random_state=0).fit(sales)
+    >>> prediction, lower, upper = forecaster.forecast(18, interval=0.8)
+    >>> prediction.shape
+    (18,)
+    >>> truth = 100 + np.arange(120, 138) + 10 * np.sin(2 * np.pi * np.arange(120, 138) / 12)
+    >>> bool(abs(prediction - truth).max() < 3)
+    True
+
+    The window's length is searched as any other parameter:
+
+    >>> from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
+    >>> search = GridSearchCV(
+    ...     LSTMForecaster(random_state=0), {"window": [6, 24]}, cv=TimeSeriesSplit(2, test_size=24)
+    ... )
+    >>> search.fit(sales).best_params_
+    {'window': 24}
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012 (scikit-learn's name and form)
+        "window": [POSITIVE_INTEGER],
+        "horizon": [POSITIVE_INTEGER],
+        "window_scaling": [StrOptions({"last", "mean", "standard"}), None],
+        "known": [list, tuple],
+        "static": [list, tuple],
+        "target": [Integral, str, list, tuple, None],
+        "estimator": [HasMethods(["fit", "predict"]), None],
+        "calibration_fraction": [Interval(Real, 0, 1, closed="left")],
+        "id_col": [str],
+        "time_col": [str],
+        "freq": "no_validation",
+        "gaps": [StrOptions(set(GAPS))],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        window: int = 24,
+        horizon: int = 12,
+        *,
+        window_scaling: str | None = "last",
+        known: Sequence[str] = (),
+        static: Sequence[str] = (),
+        target: Any = None,
+        estimator: Estimator = None,
+        calibration_fraction: float = 0.2,
+        id_col: str = ID_COL,
+        time_col: str = TIME_COL,
+        freq: Any = None,
+        gaps: str = "error",
+        random_state: RandomState = None,
+    ):
+        self.window = window
+        self.horizon = horizon
+        self.window_scaling = window_scaling
+        self.known = known
+        self.static = static
+        self.target = target
+        self.estimator = estimator
+        self.calibration_fraction = calibration_fraction
+        self.id_col = id_col
+        self.time_col = time_col
+        self.freq = freq
+        self.gaps = gaps
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, series: Any, y: Any = None) -> "LSTMForecaster":
+        """Fit the network to one or many series.
+
+        Parameters
+        ----------
+        series : array-like, Series, DataFrame, or list or dict of these
+            The series up to now, as :func:`sliding_windows` takes them.
+
+        y : None
+            Not used; here for scikit-learn's searches.
+
+        Returns
+        -------
+        self : LSTMForecaster
+            The fitted forecaster.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Whatever `sliding_windows` refuses of series, and the estimator of their values: NaN, say. If
+            a series is shorter than a window and the horizon, or the estimator's `window_scaling` is
+            another than the forecaster's.
+        """
+        cut = self._cut(series)
+        model, scores = self._fit_windows(cut, np.arange(len(cut.y)), _clock_of(cut))
+        self.model_, self.calibration_scores_, self.series_ = model, scores, series
+        self._lengths = dict(zip(_keys(cut.panel.ids), cut.panel.lengths.tolist(), strict=True))
+        if hasattr(model, "feature_names_in_"):
+            self.feature_names_in_ = model.feature_names_in_
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        return self
+
+    @validate_params(
+        {"steps": [POSITIVE_INTEGER, None], "interval": [_PROBABILITY, None]},
+        prefer_skip_nested_validation=True,
+    )
+    def forecast(
+        self,
+        steps: int | None = None,
+        interval: float | None = 0.8,
+        *,
+        known: Any = None,
+        series: Any = None,
+    ) -> Any:
+        """Forecast what follows the series.
+
+        Parameters
+        ----------
+        steps : int, default=None
+            How many time steps; None means `horizon`.
+
+        interval : float or None, default=0.8
+            The probability, between 0 and 1, with which each value shall lie between the bounds; None for
+            no bounds.
+
+        known : DataFrame or dict or list of these, default=None
+            The features known in advance at the steps to forecast, if there are some, as
+            :func:`pylstm.forecast` takes them.
+
+        series : array-like, Series, DataFrame, or list or dict of these, default=None
+            Series to forecast, up to now; None means those of `fit`, and others need not be among them.
+            Each must have a window's steps.
+
+        Returns
+        -------
+        forecast : Forecast, DataFrame, or list or dict of Forecast
+            In the form of the series, with the dates that follow: for a long DataFrame another with the
+            columns `id_col`, `time_col`, "forecast", "lower" and "upper"; otherwise a named tuple
+            (prediction, lower, upper) of arrays, Series or DataFrames, or a list or dict of such.
+            Without `interval` the predictions alone. See :func:`pylstm.forecast`.
+
+        Raises
+        ------
+        NotFittedError
+            If the forecaster is not fitted.
+
+        TypeError, ValueError
+            Whatever :func:`pylstm.forecast` refuses: an interval that the loss does not give, columns
+            other than those of `fit`, and so on.
+        """
+        found = self._forecast(series, steps, interval, known)
+        return give_back(found.panel, found.results, found.columns, Forecast)
+
+    def backtest(
+        self,
+        n_origins: int = 5,
+        *,
+        step: int | None = None,
+        season: int | None = None,
+        interval: float | None = 0.8,
+        series: Any = None,
+    ) -> Backtest:
+        """Forecast the past from several origins, and compare with what came and with naive forecasts.
+
+        A clone is fitted once, to what was known at the first origin, and forecasts from each; the fitted
+        forecaster stays as it is. All series are cut at the same times; series without times
+        at as many steps before their ends.
+
+        Parameters
+        ----------
+        n_origins : int, default=5
+            From how many origins to forecast `horizon` steps, the last of which ends with the series.
+
+        step : int, default=None
+            Time steps between the origins; None means `horizon`, so that no value is forecast twice.
+
+        season : int, default=None
+            Time steps in a season, for the seasonal naive forecast; None takes what is usual for the
+            frequency of the times (12 for months, 4 for quarters, 7 for days, 24 for hours).
+
+        interval : float or None, default=0.8
+            The probability of the interval whose coverage is measured.
+
+        series : array-like, Series, DataFrame, or list or dict of these, default=None
+            The series; None means those of `fit`.
+
+        Returns
+        -------
+        backtest : Backtest
+            The forecasts and their errors; it prints as a table.
+
+        Raises
+        ------
+        NotFittedError
+            If the forecaster is not fitted and no series are given.
+
+        TypeError, ValueError
+            As for `fit`; if the series are too short for so many origins.
+        """
+        self._validate_params()
+        _check_backtest(n_origins=n_origins, step=step, season=season, interval=interval)
+        if series is None:
+            check_is_fitted(self, "model_")
+            series = self.series_
+        cut = self._cut(series)
+        clock = _clock_of(cut)
+        step = self.horizon if step is None else int(step)
+        origins = np.unique(clock.first)[::-1][:: step][:n_origins]
+        is_known = clock.last < origins[-1]
+        if len(origins) < n_origins or not is_known.any():
+            raise ValueError(
+                f"The series are too short for n_origins={n_origins}: before the first of them, "
+                f"{(n_origins - 1) * step + self.horizon} steps from the end, no window of "
+                f"window={self.window} and horizon={self.horizon} is left to train on. Decrease "
+                "n_origins or step."
+            )
+        model, scores = self._fit_windows(cut, np.flatnonzero(is_known), clock)
+        chosen = np.flatnonzero(np.isin(clock.first, origins))
+        if season is None:
+            season = season_of(cut.panel.frequency)
+        return self._evaluate(cut, chosen, model, scores, int(season), interval)
+
+    def score(self, series: Any, y: Any = None) -> float:
+        """How good forecasts of what follows the series of `fit` are.
+
+        From every step on, as long as `horizon` more are there, they are compared with the values given.
+
+        Parameters
+        ----------
+        series : array-like, Series, DataFrame, or list or dict of these
+            The continuation of what was fitted, in the same form, at least `horizon` steps. Series
+            that were not in `fit` are forecast from their first `window` steps on.
+
+        y : None
+            Not used; here for scikit-learn's searches.
+
+        Returns
+        -------
+        score : float
+            Minus the mean absolute scaled error (MASE), without a season: -1 is as good as the naive
+            forecast of one step in sample, 0 without error.
+
+        Raises
+        ------
+        NotFittedError
+            If the forecaster is not fitted.
+
+        ValueError
+            If the series do not follow those of `fit`, or are too short.
+        """
+        check_is_fitted(self, "model_")
+        cut = self._cut(_joined(self.series_, series, self.id_col))
+        lengths = np.array([self._lengths.get(key, 0) for key in _keys(cut.panel.ids)])
+        chosen = np.flatnonzero(steps_before(cut.X) >= lengths[positions_of(cut.X)])
+        if len(chosen) == 0:
+            raise ValueError(
+                f"No forecast can be scored: pass at least horizon={self.horizon} steps that follow those "
+                "of fit."
+            )
+        backtest = self._evaluate(cut, chosen, self.model_, {}, 1, None)
+        return -backtest.errors["LSTM"]["MASE"]
+
+    def plot(
+        self,
+        steps: int | None = None,
+        interval: float | None = 0.8,
+        *,
+        known: Any = None,
+        series: Any = None,
+        ax: "Axes | None" = None,
+    ) -> "Axes":
+        """Draw the end of a series and its forecast.
+
+        Parameters
+        ----------
+        steps, interval, known
+            As for `forecast`.
+
+        series : object, default=None
+            The name of the series to draw, or its position in a list; None means the first.
+
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        ax : matplotlib Axes
+            The axes.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
+        NotFittedError
+            If the forecaster is not fitted.
+
+        TypeError, ValueError
+            As for `forecast`; if there is no such series.
+        """
+        import matplotlib.pyplot as plt
+
+        found = self._forecast(None, steps, interval, known)
+        names = _keys(found.panel.ids)
+        if series is not None and series not in names:
+            raise ValueError(f"There is no series {series!r}, but {', '.join(map(quoted, names[:5]))}, ...")
+        position = 0 if series is None else names.index(series)
+        values = found.panel.by_series(found.panel.rows())[position]
+        if values.shape[1] > found.results[0].shape[2]:
+            values = self._cut(self.series_).targets[position].reshape(len(values), -1)
+        n_shown = min(len(values), 3 * self.window)
+        n_steps = found.results[0].shape[1]
+        places, time = _places(found.panel, position, n_shown, n_steps)
+
+        if ax is None:
+            _, ax = plt.subplots(figsize=(8, 4), layout="constrained")
+        for target, color in zip(range(found.results[0].shape[2]), COLORS, strict=False):
+            history = values[len(values) - n_shown :, target]
+            prediction, *bounds = (result[position, :, target] for result in found.results)
+            ax.plot(places[:n_shown], history, color="black")
+            joined = np.append(history[-1:], prediction)
+            ax.plot(places[n_shown - 1 :], joined, color=color, label="forecast")
+            if bounds:
+                label = f"{interval:.0%} interval"
+                ax.fill_between(
+                    places[n_shown:], *bounds, color=color, alpha=0.2, linewidth=0, label=label
+                )
+        label_time(ax, time, places, with_labels=True)
+        if len(names) > 1:
+            ax.set_title(f"Series {names[position]!s}", loc="left")
+        ax.grid(alpha=0.3)
+        ax.legend(frameon=False)
+        return ax
+
+    @property
+    def _settings(self):
+        return self.id_col, self.time_col, self.freq, self.gaps
+
+    def _cut(self, series):
+        """The windows of series, and all horizons of their targets."""
+        return cut_windows(
+            series,
+            self.window,
+            range(1, int(self.horizon) + 1),
+            1,
+            self.target,
+            known=list(self.known) or None,
+            static=list(self.static) or None,
+            id_col=self.id_col,
+            time_col=self.time_col,
+            freq=self.freq,
+            gaps=self.gaps,
+        )
+
+    def _fit_windows(self, cut, chosen, clock):
+        """Fit to some windows; and the errors of a fit to the earlier ones, on the later."""
+        estimator = self._configured(cut)
+        X, y = cut.X, cut.y
+        scores = {}
+        times = np.unique(clock.first[chosen])
+        n_held = int(np.ceil(self.calibration_fraction * len(times)))
+        if n_held:
+            is_held = clock.first[chosen] >= times[-n_held]
+            is_before = clock.last[chosen] < times[-n_held]
+            if is_before.sum() >= max(10, is_held.sum()):
+                earlier = clone(estimator).fit(X[chosen[is_before]], y[chosen[is_before]])
+                held = chosen[is_held]
+                found = interval_scores(earlier, X[held], y[held], int(self.horizon))
+                scores = {level: np.sort(values, axis=None) for level, values in found.items()}
+        return estimator.fit(X[chosen], y[chosen]), scores
+
+    def _configured(self, cut):
+        """A clone of the estimator that knows which features are the series' own, and which targets."""
+        if self.estimator is None:
+            missing = "mask" if self.gaps == "fill" else "error"
+            estimator = _default_estimator(missing)
+        else:
+            estimator = clone(self.estimator)
+        n_of_series = cut.panel.rows()[0].shape[1]
+        has_others = cut.X.shape[2] > n_of_series
+        wanted = {"window_scaling": self.window_scaling}
+        if self.window_scaling is not None:
+            wanted["window_features"] = list(range(n_of_series)) if has_others else None
+            wanted["target_features"] = cut.target_columns
+        if self.random_state is not None:
+            # The same in each fit, also from a generator that goes on.
+            seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+            wanted["random_state"] = self.random_state if isinstance(self.random_state, Integral) else seed
+        names = estimator.get_params(deep=True)
+        for parameter, value in wanted.items():
+            found = [name for name in names if name.split("__")[-1] == parameter]
+            if parameter == "window_scaling":
+                self._check_estimator(estimator, names, found)
+            estimator.set_params(**dict.fromkeys(found, value))
+        return estimator
+
+    def _check_estimator(self, estimator, names, found):
+        if not found:
+            raise TypeError(
+                "estimator must be an LSTMRegressor, or a Pipeline, TransformedTargetRegressor or search "
+                f"around one, got {estimator!r}."
+            )
+        odd = [names[name] for name in found if names[name] not in (None, self.window_scaling)]
+        if odd:
+            raise ValueError(
+                f"window_scaling={self.window_scaling!r}, but the estimator has {odd[0]!r}: set it in the "
+                "forecaster, which passes it on."
+            )
+
+    def _widening(self, interval, scores):
+        """By what the model's interval must be multiplied to hold as many held-out values as it says."""
+        if interval is None or not scores:
+            return 1.0
+        if ONE_DEVIATION in scores:
+            level, unit = ONE_DEVIATION, float(ndtri((1 + interval) / 2))
+        else:
+            level = min(scores, key=lambda known: abs(known - interval))
+            unit = 1.0
+            if not np.isclose(level, interval, rtol=0, atol=1e-9):
+                return 1.0  # of which forecast says that the model does not give it
+        errors = scores[level]
+        place = int(np.ceil((len(errors) + 1) * interval)) - 1
+        return float(errors[min(place, len(errors) - 1)]) / unit
+
+    def _forecast(self, series, steps, interval, known):
+        check_is_fitted(self, "model_")
+        if self.known and known is None:
+            raise ValueError(
+                f"The features {list(self.known)} are known in advance: pass a DataFrame of them, with "
+                "the times of the steps to forecast, as known."
+            )
+        if known is not None and not self.known:
+            raise ValueError(
+                "The forecaster was fitted without known features: name their columns in its parameter "
+                "known, or pass none."
+            )
+        return _Found(
+            *continue_series(
+                self.model_,
+                self.series_ if series is None else series,
+                self.horizon if steps is None else int(steps),
+                known=known,
+                static=list(self.static) or None,
+                horizon=range(1, int(self.horizon) + 1),
+                interval=interval,
+                n_paths=_N_PATHS,
+                random_state=self.random_state,
+                settings=self._settings,
+                widening=self._widening(interval, self.calibration_scores_),
+            )
+        )
+
+    def _evaluate(self, cut, chosen, model, scores, season, interval):
+        """Forecast from some windows, and compare."""
+        horizon = int(self.horizon)
+        results = predict_windows(
+            model, cut.X[chosen], horizon, interval, self._widening(interval, scores)
+        )
+        n_targets = results[0].shape[2]
+        actual = cut.y[chosen].reshape(len(chosen), horizon, n_targets)
+        of_series, origins = positions_of(cut.X)[chosen], steps_before(cut.X)[chosen]
+        naive, scale = {}, np.empty((len(chosen), n_targets))
+        for position in np.unique(of_series):
+            rows = np.flatnonzero(of_series == position)
+            values = cut.targets[position].reshape(-1, n_targets)
+            scale[rows] = naive_scale(values[: origins[rows].min()], season)
+            for name, found in naive_forecasts(values, origins[rows], horizon, season).items():
+                naive.setdefault(name, np.empty(actual.shape, found.dtype))[rows] = found
+        lower, upper = results[1:] if interval is not None else (None, None)
+        return Backtest(
+            actual,
+            (results[0], lower, upper),
+            naive,
+            scale=scale,
+            series=cut.X.series[chosen],
+            time=cut.X[chosen].time,
+            interval=interval,
+            season=season,
+        )
+
+
+class _Found(NamedTuple):
+    """Forecasts of all series."""
+
+    panel: Any
+    results: list[Array]  # one or three arrays (n_series, n_steps, n_targets)
+    columns: list | None
+
+
+class _Clock(NamedTuple):
+    """When the targets of windows are, so that all series can be cut at one time."""
+
+    first: Array  # (n_windows,)
+    last: Array  # (n_windows,)
+
+
+@validate_params(
+    {
+        "n_origins": [POSITIVE_INTEGER],
+        "step": [POSITIVE_INTEGER, None],
+        "season": [POSITIVE_INTEGER, None],
+        "interval": [_PROBABILITY, None],
+    },
+    prefer_skip_nested_validation=True,
+)
+def _check_backtest(n_origins, step, season, interval):
+    """Check the parameters of a backtest."""
+
+
+def _default_estimator(missing):
+    """What serves most series, of any length and with or without a trend (see benchmarks/SERIES.md)."""
+    return LSTMRegressor(
+        loss="gaussian", highway="all", alpha=0.3, n_iter_no_change=np.inf, missing=missing
+    )
+
+
+def _clock_of(cut):
+    """The times of targets; of series without times, steps to their ends."""
+    if cut.panel.times is not None:
+        times = cut.X.time
+        return _Clock(times[:, 0], times[:, -1])
+    first = steps_before(cut.X) - cut.panel.lengths[positions_of(cut.X)]
+    return _Clock(first, first + cut.X.time.shape[1] - 1)
+
+
+def _keys(ids):
+    """Names of series as a dict can have them."""
+    return [name.item() if isinstance(name, np.generic) else name for name in ids]
+
+
+def _places(panel, position, n_shown, n_steps):
+    """Where the last rows of a series and the steps that follow lie on an axis, and their times."""
+    last = panel.offsets[position + 1]
+    future = panel.future(position, n_steps)
+    if future is None:
+        time = np.arange(panel.lengths[position] - n_shown, panel.lengths[position] + n_steps)
+    else:
+        time = as_drawn(np.asarray(panel.times[last - n_shown : last].append(future)))
+    return places_of(time, len(time)), time
+
+
+def _joined(before, after, id_col):
+    """Series and their continuation, in their form."""
+    if is_pandas(before) != is_pandas(after):
+        raise TypeError(
+            f"The series of fit were of type {type(before).__name__}: pass what follows them in the same "
+            f"form, not as {type(after).__name__}."
+        )
+    if is_pandas(before):
+        import pandas as pd
+
+        return pd.concat([before, after], ignore_index=isinstance(before.index, pd.RangeIndex))
+    if isinstance(before, dict):
+        return before | {
+            name: _joined(before[name], values, id_col) if name in before else values
+            for name, values in after.items()
+        }
+    if isinstance(before, list | tuple) and before and np.ndim(before[0]) > 0:
+        if len(before) != len(after):
+            raise ValueError(
+                f"fit had a list of {len(before)} series; pass what follows each of them, got {len(after)}."
+            )
+        return [_joined(first, second, id_col) for first, second in zip(before, after, strict=True)]
+    return np.concatenate([np.asarray(before), np.asarray(after)])
