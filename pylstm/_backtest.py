@@ -14,7 +14,19 @@ if TYPE_CHECKING:
 METRICS = ("MAE", "RMSE", "MASE", "coverage")
 
 # Time steps in a season, by the beginning of the name of a frequency.
-_SEASONS = {"M": 12, "BM": 12, "CBM": 12, "SM": 24, "Q": 4, "BQ": 4, "W": 52, "D": 7, "B": 5, "C": 5, "h": 24}
+_SEASONS = {
+    "M": 12,
+    "BM": 12,
+    "CBM": 12,
+    "SM": 24,
+    "Q": 4,
+    "BQ": 4,
+    "W": 52,
+    "D": 7,
+    "B": 5,
+    "C": 5,
+    "h": 24,
+}
 
 
 class Backtest:
@@ -219,17 +231,26 @@ class Backtest:
         return figure
 
     def _draw_forecasts(self, ax, rows):
-        """Draw the forecasts of some rows, of the first target, and the values that came."""
+        """Draw the forecasts of some rows, of the first target, and the values that came.
+
+        Forecasts that overlap later ones are left out.
+        """
 
         def of(values, row):
             return values[row] if values.ndim == 2 else values[row, :, 0]
 
         time = np.unique(self.time[rows])
         places = dict(zip(time.tolist(), places_of(as_drawn(time), len(time)), strict=True))
+        x_of = {row: [places[t] for t in self.time[row].tolist()] for row in rows}
         actual = {}
-        for i, row in enumerate(rows):
-            x = [places[t] for t in self.time[row].tolist()]
+        for row, x in x_of.items():
             actual.update(zip(x, of(self.actual, row), strict=True))
+        drawn = [rows[-1]]
+        for row in rows[::-1]:
+            if x_of[row][-1] < x_of[drawn[-1]][0]:
+                drawn.append(row)
+        for i, row in enumerate(drawn):
+            x = x_of[row]
             if self.lower is not None:
                 ax.fill_between(
                     x,
@@ -251,13 +272,15 @@ class Backtest:
 def as_drawn(time):
     """Times as displays take them: periods by their start."""
     if time.dtype == object:
-        return np.array([getattr(t, "start_time", t) for t in time.tolist()], dtype="datetime64[ns]")
+        return np.array(
+            [getattr(t, "start_time", t) for t in time.tolist()], dtype="datetime64[ns]"
+        )
     return time
 
 
 def season_of(frequency):
     """Time steps in a season of series of a frequency, as pandas has it; 1 if nothing is known of it."""
-    name = getattr(frequency, "name", "").split("-")[0]
+    name = getattr(frequency, "rule_code", "").split("-")[0]
     if getattr(frequency, "n", 0) != 1:
         return 1
     found = [start for start in _SEASONS if name.removesuffix("S").removesuffix("E") == start]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy.special import ndtri
 from sklearn.base import BaseEstimator, _fit_context, clone
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
 from sklearn.utils.validation import check_is_fitted
 
@@ -328,7 +327,7 @@ class LSTMForecaster(BaseEstimator):
         cut = self._cut(series)
         clock = _clock_of(cut)
         step = self.horizon if step is None else int(step)
-        origins = np.unique(clock.first)[::-1][:: step][:n_origins]
+        origins = np.unique(clock.first)[::-1][::step][:n_origins]
         is_known = clock.last < origins[-1]
         if len(origins) < n_origins or not is_known.any():
             raise ValueError(
@@ -372,7 +371,7 @@ class LSTMForecaster(BaseEstimator):
             If the series do not follow those of `fit`, or are too short.
         """
         check_is_fitted(self, "model_")
-        cut = self._cut(_joined(self.series_, series, self.id_col))
+        cut = self._cut(_joined(self.series_, series))
         lengths = np.array([self._lengths.get(key, 0) for key in _keys(cut.panel.ids)])
         chosen = np.flatnonzero(steps_before(cut.X) >= lengths[positions_of(cut.X)])
         if len(chosen) == 0:
@@ -426,7 +425,9 @@ class LSTMForecaster(BaseEstimator):
         found = self._forecast(None, steps, interval, known)
         names = _keys(found.panel.ids)
         if series is not None and series not in names:
-            raise ValueError(f"There is no series {series!r}, but {', '.join(map(quoted, names[:5]))}, ...")
+            raise ValueError(
+                f"There is no series {series!r}, but {', '.join(map(quoted, names[:5]))}, ..."
+            )
         position = 0 if series is None else names.index(series)
         values = found.panel.by_series(found.panel.rows())[position]
         if values.shape[1] > found.results[0].shape[2]:
@@ -505,29 +506,29 @@ class LSTMForecaster(BaseEstimator):
         if self.window_scaling is not None:
             wanted["window_features"] = list(range(n_of_series)) if has_others else None
             wanted["target_features"] = cut.target_columns
-        if self.random_state is not None:
-            # The same in each fit, also from a generator that goes on.
-            seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-            wanted["random_state"] = self.random_state if isinstance(self.random_state, Integral) else seed
-        names = estimator.get_params(deep=True)
+        if isinstance(self.random_state, np.random.RandomState):
+            # One seed for this fit and the one that it is calibrated by.
+            wanted["random_state"] = self.random_state.randint(np.iinfo(np.int32).max)
+        elif self.random_state is not None:
+            wanted["random_state"] = self.random_state
+        given = estimator.get_params(deep=True)
+        self._check_estimator(estimator, given)
         for parameter, value in wanted.items():
-            found = [name for name in names if name.split("__")[-1] == parameter]
-            if parameter == "window_scaling":
-                self._check_estimator(estimator, names, found)
-            estimator.set_params(**dict.fromkeys(found, value))
+            estimator.set_params(**dict.fromkeys(_names_of(parameter, given), value))
         return estimator
 
-    def _check_estimator(self, estimator, names, found):
-        if not found:
+    def _check_estimator(self, estimator, given):
+        if not _names_of("target_features", given):
             raise TypeError(
                 "estimator must be an LSTMRegressor, or a Pipeline, TransformedTargetRegressor or search "
                 f"around one, got {estimator!r}."
             )
-        odd = [names[name] for name in found if names[name] not in (None, self.window_scaling)]
+        scalings = {given[name] for name in _names_of("window_scaling", given)}
+        odd = scalings - {None, self.window_scaling}
         if odd:
             raise ValueError(
-                f"window_scaling={self.window_scaling!r}, but the estimator has {odd[0]!r}: set it in the "
-                "forecaster, which passes it on."
+                f"window_scaling={self.window_scaling!r}, but the estimator has {odd.pop()!r}: set it in "
+                "the forecaster, which passes it on."
             )
 
     def _widening(self, interval, scores):
@@ -637,6 +638,11 @@ def _default_estimator(missing):
     )
 
 
+def _names_of(parameter, given):
+    """Parameters of an estimator, and of those within, that are called so."""
+    return [name for name in given if name.split("__")[-1] == parameter]
+
+
 def _clock_of(cut):
     """The times of targets; of series without times, steps to their ends."""
     if cut.panel.times is not None:
@@ -662,7 +668,7 @@ def _places(panel, position, n_shown, n_steps):
     return places_of(time, len(time)), time
 
 
-def _joined(before, after, id_col):
+def _joined(before, after):
     """Series and their continuation, in their form."""
     if is_pandas(before) != is_pandas(after):
         raise TypeError(
@@ -675,7 +681,7 @@ def _joined(before, after, id_col):
         return pd.concat([before, after], ignore_index=isinstance(before.index, pd.RangeIndex))
     if isinstance(before, dict):
         return before | {
-            name: _joined(before[name], values, id_col) if name in before else values
+            name: _joined(before[name], values) if name in before else values
             for name, values in after.items()
         }
     if isinstance(before, list | tuple) and before and np.ndim(before[0]) > 0:
@@ -683,5 +689,5 @@ def _joined(before, after, id_col):
             raise ValueError(
                 f"fit had a list of {len(before)} series; pass what follows each of them, got {len(after)}."
             )
-        return [_joined(first, second, id_col) for first, second in zip(before, after, strict=True)]
+        return [_joined(first, second) for first, second in zip(before, after, strict=True)]
     return np.concatenate([np.asarray(before), np.asarray(after)])

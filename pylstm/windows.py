@@ -241,10 +241,14 @@ class Cut(NamedTuple):
     y: Array
     panel: Panel
     targets: list[Array]  # of each time step, an array (n_steps,) or (n_steps, n_targets) a series
-    target_columns: list[int] | None  # positions of the targets among the series' features, if they are
+    target_columns: (
+        list[int] | None
+    )  # positions of the targets among the series' features, if they are
 
 
-def cut_windows(series, window, horizon, step, target, *, known, static, id_col, time_col, freq, gaps):
+def cut_windows(
+    series, window, horizon, step, target, *, known, static, id_col, time_col, freq, gaps
+):
     """Windows as `sliding_windows` cuts them, of checked parameters, with what they were cut from."""
     window = int(window)  # NumPy integers of few bits would overflow
     horizons = check_horizon(horizon)
@@ -355,7 +359,9 @@ def _select_targets(panel, pieces, target):
     index: Any = positions if several else positions[0]
     if several and positions == list(range(n_features)):
         index = slice(None)
-    return panel.by_series([piece[:, index] for piece in pieces]), [p % n_features for p in positions]
+    return panel.by_series([piece[:, index] for piece in pieces]), [
+        p % n_features for p in positions
+    ]
 
 
 def _placed_targets(arrays, panel):

@@ -83,13 +83,6 @@ BAD_CALLS = {
     "no median either": ("tails", SERIES, 1, {"interval": 0.9}, r"0\.5 quantile is needed"),
     "one level": ("one quantile", SERIES, 1, {"interval": 0.9}, r"0\.05 quantile is needed"),
     "futures of quantiles": ("quantiles", SERIES, 2, {"interval": 0.9}, "1 step.*'gaussian'"),
-    "futures of blocks": (
-        "gaussian direct",
-        SERIES,
-        6,
-        {"interval": 0.9, "horizon": range(1, 6)},
-        "intervals of 5 steps only",
-    ),
 }
 
 

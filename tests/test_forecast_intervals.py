@@ -120,6 +120,21 @@ def test_simulated_futures_have_the_distribution_of_the_process():
     assert_allclose(result.lower, 10 * 0.8**ahead - 1.645 * std, atol=0.06)
 
 
+def test_errors_of_the_horizons_of_a_block_are_one():
+    # Both steps are forecast by the mean of the last two: their errors, being one, do not level out.
+    process = Known(
+        lambda X: X[:, -2:, 0].mean(axis=1, keepdims=True).repeat(2, 1), n_outputs=2, std=1
+    )
+    options = {"horizon": [1, 2], "interval": 0.8, "n_paths": 40_000, "random_state": 0}
+    result = forecast(process, np.full(WINDOW, 10.0), 6, **options)
+    std = np.sqrt([1, 1, 2, 2, 3, 3])
+    assert_allclose(result.prediction, 10, atol=0.04)
+    assert_allclose(result.upper, 10 + ndtri(0.9) * std, atol=0.06)
+    assert_array_equal(
+        forecast(process, np.full(WINDOW, 10.0), 2, **options), [r[:2] for r in result]
+    )
+
+
 def test_simulated_futures_are_drawn_in_the_units_of_the_transformed_target():
     # A random walk of the logarithm: its future is log-normal.
     model = TransformedTargetRegressor(func=np.log, inverse_func=np.exp)
