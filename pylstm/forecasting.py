@@ -533,7 +533,9 @@ class _Network:
         X = windows.reshape(len(windows), -1) if self._is_flat else windows
         for transformer in self._transformers:
             X = transformer.transform(X)
-        return self.lstm.predict(X, **params)
+        # All rows are time steps: NaNs at the end of a series are no padding.
+        lengths = np.full(len(windows), windows.shape[1])
+        return self.lstm.predict(X, lengths=lengths, **params)
 
     def _to_rows(self, predicted):
         for transformer in self._target_transformers:

@@ -51,9 +51,14 @@ def test_warnings_point_at_the_call_of_fit():
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_divergence_warns_what_to_change_and_keeps_the_first_weights():
-    with pytest.warns(ConvergenceWarning, match=r"learning_rate_init.*max_grad_norm.*standardise"):
-        diverged = model(solver="sgd", learning_rate_init=1e20, max_grad_norm=None).fit(X, y)
+@pytest.mark.parametrize("standardize", [False, True])
+def test_divergence_warns_what_to_change_and_keeps_the_first_weights(standardize):
+    diverging = model(
+        standardize=standardize, solver="sgd", learning_rate_init=1e20, max_grad_norm=None
+    )
+    with pytest.warns(ConvergenceWarning, match=r"learning_rate_init.*max_grad_norm") as record:
+        diverged = diverging.fit(X, y)
+    assert ("Use standardize=True" in str(record[0].message)) is not standardize
     assert diverged.n_iter_ == 0
     assert np.isnan(diverged.loss_)
     assert np.isfinite(diverged.predict(X)).all()

@@ -166,15 +166,16 @@ def test_transformers_may_add_features():
     assert_allclose(forecast(model, SERIES, 8), by_hand(model, SERIES, 8), rtol=1e-5)
 
 
-def test_missing_values_go_to_a_model_that_takes_them():
+@pytest.mark.parametrize("place", [-3, -1])
+def test_missing_values_go_to_a_model_that_takes_them(place):
     history = SERIES.copy()
-    history[-3] = np.nan
+    history[place] = np.nan
     model = lstm(missing="mask")
     X, y = sliding_windows(SERIES, WINDOW)
     model.fit(X, y)
     assert_allclose(forecast(model, history, 4), by_hand(model, history, 4), rtol=1e-6)
     with pytest.raises(ValueError, match="NaN"):
-        forecast(fitted(lstm()), history, 4)
+        forecast(fitted(lstm()), history, 1)
 
 
 @pytest.mark.parametrize("series", [SERIES, SERIES_3], ids=["1", "3"])
@@ -198,13 +199,14 @@ def test_network_with_an_output_at_each_step_forecasts_from_the_last(series):
     assert np.all((lower < prediction) & (prediction < upper))
 
 
+@pytest.mark.filterwarnings("error")
 def test_network_fitted_to_sequences_with_lengths_reads_the_whole_history():
     X, y = sliding_windows(SERIES, WINDOW)
     model = lstm().fit(X, y, lengths=np.resize([WINDOW, 3], len(X)))
     history = SERIES[-9:]
     future = forecast(model, history, 2)
-    first = model.predict(history.reshape(1, 9, 1))
-    second = model.predict(np.append(history[1:], first).reshape(1, 9, 1))
+    first = model.predict(history.reshape(1, 9, 1), lengths=[9])
+    second = model.predict(np.append(history[1:], first).reshape(1, 9, 1), lengths=[9])
     assert_allclose(future, np.concatenate([first, second]), rtol=1e-6)
 
 

@@ -62,7 +62,9 @@ def test_one_prediction_is_made_for_all_series_of_a_step(monkeypatch):
     sizes = []
     predict = LSTMRegressor.predict
     monkeypatch.setattr(
-        LSTMRegressor, "predict", lambda self, X: sizes.append(len(X)) or predict(self, X)
+        LSTMRegressor,
+        "predict",
+        lambda self, X, **options: sizes.append(len(X)) or predict(self, X, **options),
     )
     forecast(model, WALKS, 4)
     assert sizes == [3] * 4

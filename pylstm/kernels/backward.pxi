@@ -245,7 +245,7 @@ cdef void start_backward(
 cdef void add_highway_gradients(
     const Net* net, const Block* block, const real* arena, real* d_inputs,
 ) noexcept nogil:
-    """The counterpart of `load_highway`: the head's gradient, to a segment's share of the last inputs."""
+    """The counterpart of `load_highway`: the head's gradient, to a segment's share of last inputs."""
     cdef Py_ssize_t n_in = net.cells[0].n_in, s, t, j
     cdef const real* d_x
     for s in range(block.n):

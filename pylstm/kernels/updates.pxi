@@ -119,7 +119,7 @@ cdef void adam_update(
 
 
 cdef void decay_weights(const Net* net, real* params, real factor) noexcept nogil:
-    """AdamW's decoupled decay (Loshchilov & Hutter 2019): weights shrink, biases and the highway do not."""
+    """AdamW's decoupled decay (Loshchilov & Hutter 2019): weights shrink, biases and highway do not."""
     cdef Py_ssize_t index, p
     for index in range(net.n_cells):                            # W and U
         for p in range(net.cells[index].W, net.cells[index].b):
