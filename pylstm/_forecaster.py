@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._backtest import Backtest, as_drawn, naive_forecasts, naive_scale, season_of
 from ._lazy_windows import positions_of, steps_before
+from ._options import WINDOW_SCALINGS
 from ._panel import ID_COL, TIME_COL, give_back, is_pandas, quoted
 from ._regressor import LSTMRegressor
 from ._times import GAPS
@@ -54,10 +55,11 @@ class LSTMForecaster(BaseEstimator):
         Time steps that it forecasts at once (the direct strategy). Forecasts of more steps go on from
         these (the recursive one).
 
-    window_scaling : {"last", "mean", "standard"} or None, default="last"
-        What each window is scaled by, as of :class:`LSTMRegressor`: its last value, so that the network
-        forecasts changes, its mean absolute value, or mean and deviation. Features that are known or
-        static are left as they are.
+    window_scaling : {"relative", "last", "mean", "standard"} or None, default="relative"
+        What each window is scaled by, as of :class:`LSTMRegressor`: by default its last value and its
+        mean absolute value, so that the network forecasts changes as shares of the level. "last" leaves
+        changes as they are: for series of one scale whose values may lie around zero. Features that are
+        known or static are not scaled so.
 
     known : list of str, default=()
         Columns whose future is known: the calendar, planned prices. See :func:`sliding_windows`.
@@ -144,7 +146,7 @@ class LSTMForecaster(BaseEstimator):
     _parameter_constraints: dict = {  # noqa: RUF012 (scikit-learn's name and form)
         "window": [POSITIVE_INTEGER],
         "horizon": [POSITIVE_INTEGER],
-        "window_scaling": [StrOptions({"last", "mean", "standard"}), None],
+        "window_scaling": [StrOptions(set(WINDOW_SCALINGS)), None],
         "known": [list, tuple],
         "static": [list, tuple],
         "target": [Integral, str, list, tuple, None],
@@ -162,7 +164,7 @@ class LSTMForecaster(BaseEstimator):
         window: int = 24,
         horizon: int = 12,
         *,
-        window_scaling: str | None = "last",
+        window_scaling: str | None = "relative",
         known: Sequence[str] = (),
         static: Sequence[str] = (),
         target: Any = None,
