@@ -107,11 +107,12 @@ class LSTMForecaster(BaseEstimator):
 
     Notes
     -----
-    Intervals of a Gaussian network are too narrow by what it has learned by heart. So they are made as
-    wide as they ought to have been on the last `calibration_fraction` of the time, for a network that was
-    fitted to what came before: conformal prediction with a split in the order of time [1]_, the errors of
-    all series and horizons taken together. With `loss="quantile"` the distances from the median are
-    widened likewise [2]_.
+    Intervals of a Gaussian network are too narrow by what it has learned by heart. The errors of a fit to
+    what came before the last `calibration_fraction` of the time, those of all series and horizons
+    together, say by which factor they ought to have been wider on it (conformal prediction with a split in
+    the order of time [1]_). As that is a short stretch, they are made wider by the square root of the
+    factor, half way between what the network says and what the stretch says, and never narrower. With
+    `loss="quantile"` the distances from the median are widened likewise [2]_.
 
     References
     ----------
@@ -534,7 +535,7 @@ class LSTMForecaster(BaseEstimator):
             )
 
     def _widening(self, interval, scores):
-        """By what the model's interval must be multiplied to hold as many held-out values as it says."""
+        """By what the model's interval is multiplied, so that it holds as many values as it says."""
         if interval is None or not scores:
             return 1.0
         if ONE_DEVIATION in scores:
@@ -546,7 +547,8 @@ class LSTMForecaster(BaseEstimator):
                 return 1.0  # of which forecast says that the model does not give it
         errors = scores[level]
         place = int(np.ceil((len(errors) + 1) * interval)) - 1
-        return float(errors[min(place, len(errors) - 1)]) / unit
+        wanted = float(errors[min(place, len(errors) - 1)]) / unit
+        return max(1.0, wanted**0.5)
 
     def _forecast(self, series, steps, interval, known):
         check_is_fitted(self, "model_")

@@ -219,7 +219,7 @@ def test_intervals_beyond_the_horizon_are_those_of_simulated_futures():
 # Calibration
 
 
-def test_intervals_hold_as_many_held_out_values_as_they_say():
+def test_intervals_are_widened_half_way_to_what_held_out_errors_say():
     forecaster = quick(calibration_fraction=0.3).fit(SALES)
     X, y = sliding_windows(SALES, 12, horizon=YEAR)
     n_held = int(np.ceil(0.3 * len(X)))
@@ -231,11 +231,12 @@ def test_intervals_hold_as_many_held_out_values_as_they_say():
     assert_allclose(found, scores, rtol=1e-5)
     for interval, z in ((0.8, 1.2815516), (0.5, 0.67448975)):
         wanted = scores[int(np.ceil((len(scores) + 1) * interval)) - 1] / z
+        assert wanted > 1
         plain = quick(calibration_fraction=0).fit(SALES).forecast(interval=interval)
         calibrated = forecaster.forecast(interval=interval)
         assert_array_equal(calibrated.prediction, plain.prediction)
         ratio = (calibrated.upper - calibrated.lower) / (plain.upper - plain.lower)
-        assert_allclose(ratio, wanted, rtol=1e-4)
+        assert_allclose(ratio, np.sqrt(wanted), rtol=1e-4)
 
 
 def test_quantiles_are_widened_by_held_out_errors_too():
@@ -253,6 +254,14 @@ def test_quantiles_are_widened_by_held_out_errors_too():
         )
         assert_allclose(ratio, ratio[0], rtol=1e-4)
     assert ratio[0] != pytest.approx(1)
+
+
+def test_intervals_never_become_narrower():
+    noisy_then_calm = np.random.default_rng(0).normal(size=200) * np.repeat([10, 0.1], [150, 50])
+    forecaster = quick(window_scaling="last").fit(noisy_then_calm)
+    assert max(forecaster.calibration_scores_.popitem()[1]) < 0.5
+    plain = quick(window_scaling="last", calibration_fraction=0).fit(noisy_then_calm)
+    assert_array_equal(forecaster.forecast(), plain.forecast())
 
 
 def test_series_too_short_to_hold_anything_out_are_not_calibrated():
