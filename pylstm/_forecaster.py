@@ -80,7 +80,8 @@ class LSTMForecaster(BaseEstimator):
         the fit, the network is fitted to what comes before, too. 0 takes the intervals as they are.
 
     id_col, time_col, freq, gaps
-        As of :func:`sliding_windows`. With `gaps="fill"` the default estimator has `missing="mask"`.
+        As of :func:`sliding_windows`. With `gaps="fill"` the default estimator has `missing="mask"`, for
+        values of NaN as well; windows that should predict what is missing are left out.
 
     random_state : int, RandomState instance or None, default=None
         Determines the fit, if it is not None, and the futures that are simulated.
@@ -464,8 +465,8 @@ class LSTMForecaster(BaseEstimator):
         return self.id_col, self.time_col, self.freq, self.gaps
 
     def _cut(self, series):
-        """The windows of series, and all horizons of their targets."""
-        return cut_windows(
+        """The windows of series, and all horizons of their targets: those that are observed."""
+        cut = cut_windows(
             series,
             self.window,
             range(1, int(self.horizon) + 1),
@@ -478,11 +479,22 @@ class LSTMForecaster(BaseEstimator):
             freq=self.freq,
             gaps=self.gaps,
         )
+        if self._masks_missing and np.isnan(cut.y).any():
+            there = ~np.isnan(cut.y).any(axis=1)
+            cut = cut._replace(X=cut.X[there], y=cut.y[there])
+        return cut
+
+    @property
+    def _masks_missing(self):
+        if self.estimator is None:
+            return self.gaps == "fill"
+        given = self.estimator.get_params(deep=True)
+        return any(given[name] == "mask" for name in _names_of("missing", given))
 
     def _fit_windows(self, cut, chosen, clock):
         """Fit to some windows; and the errors of a fit to the earlier ones, on the later."""
         estimator = self._configured(cut)
-        X, y = cut.X, cut.y
+        X, y = cut.X, cut.y[:, 0] if cut.y.shape[1] == 1 else cut.y
         scores = {}
         times = np.unique(clock.first[chosen])
         n_held = int(np.ceil(self.calibration_fraction * len(times)))
@@ -499,8 +511,7 @@ class LSTMForecaster(BaseEstimator):
     def _configured(self, cut):
         """A clone of the estimator that knows which features are the series' own, and which targets."""
         if self.estimator is None:
-            missing = "mask" if self.gaps == "fill" else "error"
-            estimator = _default_estimator(missing)
+            estimator = _default_estimator("mask" if self._masks_missing else "error")
         else:
             estimator = clone(self.estimator)
         n_of_series = cut.panel.rows()[0].shape[1]
