@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy.special import ndtri
 from sklearn.base import BaseEstimator, _fit_context, clone
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+    validate_params,
+)
 from sklearn.utils.validation import check_is_fitted
 
 from ._backtest import Backtest, as_drawn, naive_forecasts, naive_scale, season_of
@@ -32,6 +38,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _PROBABILITY = Interval(Real, 0, 1, closed="neither")
+
+_OF_BACKTEST = {
+    "n_origins": [POSITIVE_INTEGER],
+    "step": [POSITIVE_INTEGER, None],
+    "season": [POSITIVE_INTEGER, None],
+    "interval": [_PROBABILITY, None],
+}
 
 # How many futures of steps beyond the horizon are simulated.
 _N_PATHS = 1000
@@ -324,7 +337,8 @@ class LSTMForecaster(BaseEstimator):
             As for `fit`; if the series are too short for so many origins.
         """
         self._validate_params()
-        _check_backtest(n_origins=n_origins, step=step, season=season, interval=interval)
+        given = {"n_origins": n_origins, "step": step, "season": season, "interval": interval}
+        validate_parameter_constraints(_OF_BACKTEST, given, "backtest")
         if series is None:
             check_is_fitted(self, "model_")
             series = self.series_
@@ -631,19 +645,6 @@ class _Clock(NamedTuple):
 
     first: Array  # (n_windows,)
     last: Array  # (n_windows,)
-
-
-@validate_params(
-    {
-        "n_origins": [POSITIVE_INTEGER],
-        "step": [POSITIVE_INTEGER, None],
-        "season": [POSITIVE_INTEGER, None],
-        "interval": [_PROBABILITY, None],
-    },
-    prefer_skip_nested_validation=True,
-)
-def _check_backtest(n_origins, step, season, interval):
-    """Check the parameters of a backtest."""
 
 
 def _default_estimator(missing):
