@@ -44,6 +44,7 @@ PAGES = {
     "benchmarks/LEARNING.md": "docs/benchmarks/learning.md",
     "benchmarks/README.md": "docs/benchmarks/method.md",
     "benchmarks/RESULTS.md": "docs/benchmarks/results.md",
+    "benchmarks/SERIES.md": "docs/benchmarks/series.md",
     "examples": "docs/gallery/index.rst",
     "examples/co2_forecast.py": "docs/gallery/co2_forecast.rst",
     "examples/grid_search.py": "docs/gallery/grid_search.rst",
