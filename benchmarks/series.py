@@ -289,7 +289,10 @@ def torch_lstm(task, seed):
 
 
 def neuralforecast_lstm(task, seed):
-    """Its LSTM of pylstm's size (its default of 2 layers of 128 units takes ten times as long)."""
+    """Its LSTM of pylstm's size (its default of 2 layers of 128 units takes ten times as long).
+
+    It sees as many windows as in 50 epochs, and makes 500 steps at least.
+    """
     import torch
     from neuralforecast import NeuralForecast
     from neuralforecast.models import LSTM
@@ -297,10 +300,13 @@ def neuralforecast_lstm(task, seed):
     for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.seed"):
         logging.getLogger(name).setLevel(logging.ERROR)
     torch.set_num_threads(1)
+    windows_batch_size = 128
+    n_steps = max(500, 50 * len(task.train[0]) // windows_batch_size)
     model = LSTM(
         h=task.ahead, input_size=task.window, encoder_n_layers=1, encoder_hidden_size=32,
-        decoder_hidden_size=32, max_steps=500, random_seed=seed, accelerator="cpu", logger=False,
-        enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
+        decoder_hidden_size=32, max_steps=n_steps, windows_batch_size=windows_batch_size,
+        random_seed=seed, accelerator="cpu", logger=False, enable_progress_bar=False,
+        enable_model_summary=False, enable_checkpointing=False,
     )  # fmt: skip
     table = NeuralForecast([model], freq=1).cross_validation(
         long(task), n_windows=None, step_size=1, val_size=0,
