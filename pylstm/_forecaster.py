@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy.special import ndtri
 from sklearn.base import BaseEstimator, _fit_context, clone
+from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -438,6 +439,8 @@ class LSTMForecaster(BaseEstimator):
         TypeError, ValueError
             As for `forecast`; if there is no such series.
         """
+        check_is_fitted(self, "model_")
+        check_matplotlib_support(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
         found = self._forecast(None, steps, interval, known)
