@@ -36,12 +36,15 @@ from ._units import Levels, fit_units
 from ._validation import (
     SERIES_DTYPES,
     aligned,
+    as_list_of_sequences,
     as_sequences,
     check_columns,
     check_range,
     check_sequence_lengths,
+    is_list_of_sequences,
     lengths_before_padding,
     pad_sequences,
+    quiet_about_nan,
     refuse_dates_and_masks,
     validate_sequences,
 )
@@ -87,6 +90,7 @@ class Inputs(NamedTuple):
     lengths: np.ndarray | None  # (n_samples,)
     levels: Levels | None  # the windows' own, where they are scaled by these
     scaling: Scaling | None
+    container: type | None = None  # in which they came one by one
 
     def take(self, rows):
         """Some of them."""
@@ -94,7 +98,9 @@ class Inputs(NamedTuple):
         if levels is not None:
             levels = Levels(*(array[rows] for array in levels))
             scaling = Scaling(*(array[rows] for array in scaling))
-        return Inputs(np.asarray(self.X[rows]), _rows_of(self.lengths, rows), levels, scaling)
+        return Inputs(
+            np.asarray(self.X[rows]), _rows_of(self.lengths, rows), levels, scaling, self.container
+        )
 
     def as_array(self):
         """The same; windows of many series as an array of their own."""
@@ -364,14 +370,8 @@ class BaseLSTM(
         classes=None,
     ):
         continuing = (incremental or self.warm_start) and hasattr(self, "_weights")
-        if incremental:
-            if continuing:
-                self._validate_params()  # scikit-learn does so before the first call only
-            if self.early_stopping:
-                raise ValueError(
-                    "partial_fit makes one pass over the samples and holds none of them out: it "
-                    "does not support early_stopping=True. Set early_stopping=False, or call fit."
-                )
+        if incremental and continuing:
+            self._validate_params()  # scikit-learn does so before the first call only
         self._check_combinations()
         # All work is done on a copy: whatever stops it leaves this estimator as it was.
         model = self._copy_to_continue() if continuing else self._clone()
@@ -397,6 +397,15 @@ class BaseLSTM(
                 del self.loss_curve_[self.n_iter_ :]
             raise
         return self
+
+    def _has_partial_fit(self):
+        """Whether the parameters allow for it; for `sklearn.utils.metaestimators.available_if`."""
+        if self.early_stopping:
+            raise AttributeError(
+                "partial_fit makes one pass over the samples and holds none of them out: it does not "
+                "support early_stopping=True. Set early_stopping=False, or call fit."
+            )
+        return True
 
     def _check_combinations(self):
         """Refuse parameters that contradict each other."""
@@ -449,11 +458,12 @@ class BaseLSTM(
             state["loss_curve_"] = state["loss_curve_"][: state["n_iter_"]]
         return state
 
+    @quiet_about_nan
     def _check_X(self, X, lengths=None, *, reset=False):
         """X as a validated view of sequences of float64 or float32, and their lengths."""
         refuse_dates_and_masks("lengths", lengths)
-        given = X
-        X, lengths = pad_sequences(X, lengths)
+        given = self._as_list(X, reset=reset)
+        X, lengths = pad_sequences(given, lengths)
         is_array = X is given
         if self.stateful and isinstance(X, Windows) and X.n_series > 1:
             raise ValueError(
@@ -496,6 +506,11 @@ class BaseLSTM(
             )
         return sequences, lengths
 
+    def _as_list(self, X, *, reset=False):
+        """Sequences one by one as a list of these; anything else as it is."""
+        one_feature = not reset and self.n_features_in_ == self._architecture.n_features == 1
+        return as_list_of_sequences(X, one_feature=one_feature)
+
     def _as_in_fit(self, X):
         """X as sequences of the features that the network reads, whatever `n_timesteps` is by now."""
         n_features = self._architecture.n_features
@@ -519,7 +534,7 @@ class BaseLSTM(
             )
         sequences, lengths = self._check_X(X, lengths, reset=reset)
         y = aligned(self._check_y(y, sequences, lengths, reset=reset))
-        check_consistent_length(sequences, y)
+        self._check_n_samples(X, sequences, y)
         loss = self._make_loss(y)
         if loss._restricts_targets:
             padded = lengths is not None and self.return_sequences
@@ -545,6 +560,16 @@ class BaseLSTM(
                 "non-zero number."
             )
         return Samples(sequences, lengths, y, sample_weight, rows)
+
+    def _check_n_samples(self, X, sequences, y):
+        levels = getattr(getattr(X, "index", None), "levels", [()])  # of a MultiIndex
+        if len(y) == len(levels[0]) < len(sequences):
+            raise ValueError(
+                f"X has a row for each of {len(sequences)} time steps, of {len(y)} sequences by the first "
+                "level of its index. Pass the sequences one by one, as a list: "
+                "[table for _, table in X.groupby(level=0)]."
+            )
+        check_consistent_length(sequences, y)
 
     def _combined_weight(self, y, sample_weight):
         """The samples' weights together with those that the estimator gives them."""
@@ -657,6 +682,7 @@ class BaseLSTM(
         self.validation_scores_ = None
         self.n_iter_ = self.t_ = 0
 
+    @quiet_about_nan
     def _learn_units(self, samples):
         """How the network's numbers follow from those of X and y, from the samples to train on."""
         n_features = samples.X.shape[2]
@@ -786,7 +812,26 @@ class BaseLSTM(
     def _check_inputs(self, X, lengths):
         """The same for what users pass."""
         check_is_fitted(self)
-        return self._inputs(*self._check_X(X, lengths), core.effective_n_threads(self.n_jobs))
+        listed = self._as_list(X)
+        inputs = self._inputs(
+            *self._check_X(listed, lengths), core.effective_n_threads(self.n_jobs)
+        )
+        return inputs._replace(container=type(X) if is_list_of_sequences(listed) else None)
+
+    def _as_given(self, inputs, predictions):
+        """Predictions of time steps for each sequence by itself, where X holds sequences so."""
+        if inputs.container is None or not self._architecture.return_sequences:
+            return predictions
+        lengths = inputs.lengths
+        if lengths is None:
+            lengths = np.full(len(predictions), predictions.shape[1])
+        pieces = [steps[:length].copy() for steps, length in zip(predictions, lengths, strict=True)]
+        if issubclass(inputs.container, list | tuple):
+            return pieces
+        array = np.empty(len(pieces), dtype=object)
+        for n, piece in enumerate(pieces):  # NumPy would make one array of pieces of one length
+            array[n] = piece
+        return array
 
     def _call(self, function, inputs, state, n_threads, **options):
         """Call a function of `_unchecked` for inputs and the states that they start from."""
@@ -1110,7 +1155,8 @@ class BaseLSTM(
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         tags.input_tags.allow_nan = self.missing == "mask"
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        preserves = ["float64", "float32"] if self.dtype == "float32" else ["float64"]
+        tags.transformer_tags.preserves_dtype = preserves
         return tags
 
 

@@ -202,7 +202,9 @@ def test_a_series_may_leave_the_levels_that_were_learned(kind):
     )
     assert error < 0.1 * error_unscaled
     if kind != "relative":  # this season does not grow with the level
-        assert error < np.sqrt(np.mean((later[:, -1, 0] - values) ** 2))  # of repeating the last value
+        assert error < np.sqrt(
+            np.mean((later[:, -1, 0] - values) ** 2)
+        )  # of repeating the last value
 
 
 @pytest.mark.parametrize("kind", ["mean", "standard", "relative"])
