@@ -27,6 +27,7 @@ from sklearn.utils.validation import (
 from . import _unchecked, core
 from ._checks import check_states
 from ._fitting import LocalEpochs, Samples, TrainingLoop, Weights, at_their_rows
+from ._layout import doubts_about_order
 from ._lazy_windows import Windows, hold_out_last
 from ._lengths import is_step
 from ._options import WINDOW_SCALINGS, Scaling
@@ -489,6 +490,7 @@ class BaseLSTM(
         check_range(sequences, lengths, dtype, allow_nan=missing, estimator=self)
         n_timesteps = sequences.shape[1]
         if reset:
+            self._doubt_order(X)
             self.n_timesteps_ = n_timesteps if lengths is None else None
             self._was_told_lengths = told
         elif self.n_timesteps_ not in (None, n_timesteps) and lengths is None:
@@ -505,6 +507,19 @@ class BaseLSTM(
                 stacklevel=users_level(),
             )
         return sequences, lengths
+
+    def _doubt_order(self, X):
+        """Warn of columns whose names show that they are not what an X of two dimensions holds."""
+        if X.ndim != 2 or not hasattr(self, "feature_names_in_"):
+            return
+        doubts = doubts_about_order(self.feature_names_in_, self.n_timesteps)
+        if doubts is not None:
+            warnings.warn(
+                "The columns of X are read as time steps from the oldest to the newest, but "
+                f"{doubts}. Put pylstm.SequenceLayout() before this {type(self).__name__} in a "
+                "pipeline: it reads the names.",
+                stacklevel=users_level(),
+            )
 
     def _as_list(self, X, *, reset=False):
         """Sequences one by one as a list of these; anything else as it is."""
