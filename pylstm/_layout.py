@@ -71,7 +71,7 @@ def _shortened(values):
     return ", ".join(values if len(values) <= 4 else [*values[:3], "..."])
 
 
-class SequenceLayout(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class SequenceLayout(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Sequences of the columns, or axes, in which other libraries lay out a series' windows.
 
     Tools that know lags, not sequences, give estimators a table with a column for each lag: the newest
