@@ -509,17 +509,26 @@ class BaseLSTM(
         return sequences, lengths
 
     def _doubt_order(self, X):
-        """Warn of columns whose names show that they are not what an X of two dimensions holds."""
-        if X.ndim != 2 or not hasattr(self, "feature_names_in_"):
-            return
-        doubts = doubts_about_order(self.feature_names_in_, self.n_timesteps)
-        if doubts is not None:
-            warnings.warn(
-                "The columns of X are read as time steps from the oldest to the newest, but "
-                f"{doubts}. Put pylstm.SequenceLayout() before this {type(self).__name__} in a "
-                "pipeline: it reads the names.",
-                stacklevel=users_level(),
-            )
+        """Warn of an X that shows by names or shape that it is laid out in another way."""
+        message = None
+        if X.ndim == 3 and X.shape[1] == 1 < X.shape[2] and not self.stateful:
+            if self.n_timesteps is None:
+                message = (
+                    f"X has one time step of {X.shape[2]} features. If its axes are (n_samples, "
+                    "n_features, n_timesteps), as sktime and aeon have them, put "
+                    f"pylstm.SequenceLayout(order='features') before this {type(self).__name__} in a "
+                    "pipeline; if not, set n_timesteps=1."
+                )
+        elif X.ndim == 2 and hasattr(self, "feature_names_in_"):
+            doubts = doubts_about_order(self.feature_names_in_, self.n_timesteps)
+            if doubts is not None:
+                message = (
+                    "The columns of X are read as time steps from the oldest to the newest, but "
+                    f"{doubts}. Put pylstm.SequenceLayout() before this {type(self).__name__} in a "
+                    "pipeline: it reads the names."
+                )
+        if message is not None:
+            warnings.warn(message, stacklevel=users_level())
 
     def _as_list(self, X, *, reset=False):
         """Sequences one by one as a list of these; anything else as it is."""

@@ -239,3 +239,17 @@ def test_names_that_show_nothing_wrong_do_not_warn(columns, n_timesteps):
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="The columns of X")
         model(n_timesteps=n_timesteps).fit(columns, y)
+
+
+def test_one_time_step_of_many_features_warns():
+    for estimator, targets in ((model(), y), (classifier(), y > y.mean())):
+        with pytest.warns(
+            UserWarning, match=r"one time step of 5 features.*SequenceLayout"
+        ) as warned:
+            estimator.fit(X[:, np.newaxis, :, 0], targets)
+        assert warned[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="X has one time step")
+        model(n_timesteps=1).fit(X[:, np.newaxis, :, 0], y)
+        model(stateful=True, shuffle=False).fit(X[:, np.newaxis, :, 0], y)
+        model().fit(X[:, :1, :1], y)
