@@ -18,12 +18,14 @@ from . import core
 from ._base import BaseLSTM, States, of_one_fit
 from ._documentation import documented
 from ._lengths import is_step
+from ._public import public_in
 from ._typing import Array, ArrayLike, RandomState
 from ._validation import pad_targets, refuse_dates_and_masks, refuse_masks
 from ._warnings import users_level
 from .training import Averaging, Schedule, TrainingCallback
 
 
+@public_in("pylstm")
 @documented
 class LSTMClassifier(ClassifierMixin, BaseLSTM):
     """Long short-term memory network that predicts classes from sequences.
@@ -476,3 +478,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
     def _validation_score(self, y, log_p, sample_weight):
         of_class = np.take_along_axis(log_p, y.astype(np.intp), axis=-1)[:, 0]
         return np.average(of_class, weights=sample_weight)
+
+
+# For doctest, which looks for the classes of this module by the name of it.
+__test__ = {"LSTMClassifier": LSTMClassifier}

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from ._public import public_in
 from ._typing import Array
 from ._validation import POSITIVE_INTEGER, SERIES_DTYPES, validate_sequences
 
@@ -71,6 +72,7 @@ def _shortened(values):
     return ", ".join(values if len(values) <= 4 else [*values[:3], "..."])
 
 
+@public_in("pylstm")
 class SequenceLayout(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Sequences of the columns, or axes, in which other libraries lay out a series' windows.
 
@@ -369,3 +371,7 @@ class SequenceLayout(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+# For doctest, which looks for the classes of this module by the name of it.
+__test__ = {"SequenceLayout": SequenceLayout}

@@ -16,6 +16,7 @@ from . import core
 from ._base import BaseLSTM, States, of_one_fit
 from ._documentation import documented
 from ._lengths import is_step
+from ._public import public_in
 from ._typing import Array, ArrayLike, RandomState
 from ._units import fit_highway
 from ._validation import (
@@ -50,6 +51,7 @@ _OTHER_NAMES = {
 }
 
 
+@public_in("pylstm")
 @documented
 class LSTMRegressor(RegressorMixin, BaseLSTM):
     """Long short-term memory network that predicts numbers from sequences.
@@ -632,3 +634,7 @@ def _point_score(loss, y, prediction, sample_weight):
         for k, q in enumerate(np.atleast_1d(loss.quantiles))
     ]
     return float(np.mean(scores))
+
+
+# For doctest, which looks for the classes of this module by the name of it.
+__test__ = {"LSTMRegressor": LSTMRegressor}

@@ -10,6 +10,7 @@ from sklearn.utils import check_array, gen_batches
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ._lengths import is_step
+from ._public import public_in
 from ._typing import Array, ArrayLike
 from ._validation import (
     POSITIVE_INTEGER,
@@ -74,6 +75,7 @@ def _keep_sequences_arrays(cls):
     return cls
 
 
+@public_in("pylstm")
 @_keep_sequences_arrays
 class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Standardise each feature of sequences over samples and time steps together.
@@ -536,3 +538,7 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+# For doctest, which looks for the classes of this module by the name of it.
+__test__ = {"SequenceScaler": SequenceScaler}
