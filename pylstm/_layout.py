@@ -200,15 +200,19 @@ class SequenceLayout(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
             If X has no names where they should tell the order, if they tell of features with different
             lags, or if X has too few columns, or a number that cannot be divided.
         """
-        checked = self._check_X(X, reset=True)
-        if checked.ndim == 3:
-            self._fit_axes(checked.shape)
+        self._learn(self._check_X(X, reset=True).shape[1:])
+        return self
+
+    def _learn(self, shape):
+        """What follows from the shape of each sample, and from the names of columns."""
+        self._shape_in = shape
+        if len(shape) == 2:
+            self._fit_axes(shape)
         elif self.order == "names":
             self._fit_names(getattr(self, "feature_names_in_", None))
         else:
-            self._fit_columns(checked.shape[1])
+            self._fit_columns(*shape)
         self.n_features_out_ = len(self._names)
-        return self
 
     def _check_X(self, X, *, reset=False):
         return validate_sequences(
@@ -222,7 +226,7 @@ class SequenceLayout(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
                 "(n_samples, n_timesteps, n_features), order='features' for (n_samples, n_features, "
                 "n_timesteps)."
             )
-        n_timesteps, n_features = shape[1:] if self.order == "steps" else shape[:0:-1]
+        n_timesteps, n_features = shape if self.order == "steps" else shape[::-1]
         self._require("n_timesteps", n_timesteps)
         self._require("n_features", n_features)
         self.n_timesteps_, self._columns = n_timesteps, None
