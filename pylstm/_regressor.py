@@ -421,7 +421,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
             name = _OTHER_NAMES.get(self.loss.lower()) if isinstance(self.loss, str) else None
             if name is None:
                 raise
-            raise InvalidParameterError(f"{error} What you mean is loss={name!r} here.") from None
+            raise InvalidParameterError(f"{error} It is called loss={name!r} here.") from None
 
     def _make_loss(self, y):
         if self.loss == "quantile" and self.quantile is not None:

@@ -79,10 +79,18 @@ def as_list_of_sequences(X, *, one_feature=False):
         return X
     if not one_feature and len({len(sequence) for sequence in X}) == 1:
         return X
-    if any(np.ndim(value) != 0 for sequence in X for value in sequence):
+    if not all(map(_is_flat, X)):
         return X
     X = [refuse_dates_and_masks("X", sequence) for sequence in X]
     return [np.asarray(sequence)[:, np.newaxis] for sequence in X]
+
+
+def _is_flat(sequence):
+    if isinstance(sequence, list | tuple):
+        return all(np.ndim(value) == 0 for value in sequence)
+    return not _is_object(getattr(sequence, "dtype", None)) or all(
+        np.ndim(value) == 0 for value in sequence
+    )
 
 
 def _is_object(dtype):

@@ -511,9 +511,7 @@ def test_wrong_parameters_raise(parameters):
     [("mse", "squared_error"), ("MAE", "absolute_error"), ("smooth_l1", "huber")],
 )
 def test_names_of_losses_elsewhere_are_told_what_they_are_here(elsewhere, here):
-    with pytest.raises(
-        ValueError, match=f"Got '{elsewhere}' instead. What you mean is loss='{here}'"
-    ):
+    with pytest.raises(ValueError, match=f"Got '{elsewhere}' instead. It is called loss='{here}'"):
         model(loss=elsewhere).fit(X, y)
 
 
