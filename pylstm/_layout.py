@@ -308,7 +308,7 @@ class SequenceLayout(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
 
         Returns
         -------
-        sequences : ndarray of shape (n_samples, n_timesteps_, n_features_out_)
+        sequences : ndarray of shape (n_samples, `n_timesteps_`, `n_features_out_`)
             The windows, oldest step first.
 
         Raises
@@ -362,7 +362,7 @@ class SequenceLayout(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
 
         Returns
         -------
-        names : ndarray of str of shape (n_features_out_,)
+        names : ndarray of str of shape (`n_features_out_`,)
             Those that the names of lags begin with ("lag" where they begin with nothing), x0, x1, ...
             without names; then those of exogenous columns.
         """
