@@ -21,6 +21,7 @@ from ._backtest import Backtest, as_drawn, naive_forecasts, naive_scale, season_
 from ._lazy_windows import positions_of, steps_before
 from ._options import WINDOW_SCALINGS
 from ._panel import ID_COL, TIME_COL, give_back, is_pandas, quoted
+from ._public import public_in
 from ._regressor import LSTMRegressor
 from ._times import GAPS
 from ._typing import Array, Estimator, RandomState
@@ -51,6 +52,7 @@ _OF_BACKTEST = {
 _N_PATHS = 1000
 
 
+@public_in("pylstm")
 class LSTMForecaster(BaseEstimator):
     """Forecasts series: one or many, with trends, levels and seasons as they are.
 
@@ -710,3 +712,7 @@ def _joined(before, after):
             )
         return [_joined(first, second) for first, second in zip(before, after, strict=True)]
     return np.concatenate([np.asarray(before), np.asarray(after)])
+
+
+# For doctest, which looks for the classes of this module by the name of it.
+__test__ = {"LSTMForecaster": LSTMForecaster}
