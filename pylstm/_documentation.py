@@ -54,14 +54,16 @@ _SHARED_DOCUMENTATION = {
         the training loss is that of the standardised targets. `partial_fit` and warm starts keep means
         and deviations of the first samples.
 
-    window_scaling : {"last", "mean", "standard"} or None, default=None
+    window_scaling : {"last", "mean", "standard", "relative"} or None, default=None
         Statistics of its own by which each window is scaled, feature by feature, over its observed time
         steps, before features are standardised: so that a series may leave the levels of the past.
 
         - "last": minus the window's last value;
         - "mean": divided by the window's mean absolute value [12]_;
         - "standard": minus the window's mean, divided by its deviation, which counts as 0.001 times
-          the mean absolute value at least.
+          the mean absolute value at least;
+        - "relative": minus the window's last value, divided by its mean absolute value: changes as shares
+          of the level, as returns are.
 
         What would be divided by 0 is divided by 1: see :func:`pylstm.core.window_statistics`. A
         regressor's targets are scaled by the same statistics, and predictions scaled back.

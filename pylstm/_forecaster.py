@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._backtest import Backtest, as_drawn, naive_forecasts, naive_scale, season_of
 from ._lazy_windows import positions_of, steps_before
+from ._options import WINDOW_SCALINGS
 from ._panel import ID_COL, TIME_COL, give_back, is_pandas, quoted
 from ._regressor import LSTMRegressor
 from ._times import GAPS
@@ -54,10 +55,11 @@ class LSTMForecaster(BaseEstimator):
         Time steps that it forecasts at once (the direct strategy). Forecasts of more steps go on from
         these (the recursive one).
 
-    window_scaling : {"last", "mean", "standard"} or None, default="last"
-        What each window is scaled by, as of :class:`LSTMRegressor`: its last value, so that the network
-        forecasts changes, its mean absolute value, or mean and deviation. Features that are known or
-        static are left as they are.
+    window_scaling : {"relative", "last", "mean", "standard"} or None, default="relative"
+        What each window is scaled by, as of :class:`LSTMRegressor`: by default its last value and its
+        mean absolute value, so that the network forecasts changes as shares of the level. "last" leaves
+        changes as they are: for series of one scale whose values may lie around zero. Features that are
+        known or static are not scaled so.
 
     known : list of str, default=()
         Columns whose future is known: the calendar, planned prices. See :func:`sliding_windows`.
@@ -105,11 +107,12 @@ class LSTMForecaster(BaseEstimator):
 
     Notes
     -----
-    Intervals of a Gaussian network are too narrow by what it has learned by heart. So they are made as
-    wide as they ought to have been on the last `calibration_fraction` of the time, for a network that was
-    fitted to what came before: conformal prediction with a split in the order of time [1]_, the errors of
-    all series and horizons taken together. With `loss="quantile"` the distances from the median are
-    widened likewise [2]_.
+    Intervals of a Gaussian network are too narrow by what it has learned by heart. The errors of a fit to
+    what came before the last `calibration_fraction` of the time, those of all series and horizons
+    together, say by which factor they ought to have been wider on it (conformal prediction with a split in
+    the order of time [1]_). As that is a short stretch, they are made wider by the square root of the
+    factor, half way between what the network says and what the stretch says, and never narrower. With
+    `loss="quantile"` the distances from the median are widened likewise [2]_.
 
     References
     ----------
@@ -144,7 +147,7 @@ class LSTMForecaster(BaseEstimator):
     _parameter_constraints: dict = {  # noqa: RUF012 (scikit-learn's name and form)
         "window": [POSITIVE_INTEGER],
         "horizon": [POSITIVE_INTEGER],
-        "window_scaling": [StrOptions({"last", "mean", "standard"}), None],
+        "window_scaling": [StrOptions(set(WINDOW_SCALINGS)), None],
         "known": [list, tuple],
         "static": [list, tuple],
         "target": [Integral, str, list, tuple, None],
@@ -162,7 +165,7 @@ class LSTMForecaster(BaseEstimator):
         window: int = 24,
         horizon: int = 12,
         *,
-        window_scaling: str | None = "last",
+        window_scaling: str | None = "relative",
         known: Sequence[str] = (),
         static: Sequence[str] = (),
         target: Any = None,
@@ -532,7 +535,7 @@ class LSTMForecaster(BaseEstimator):
             )
 
     def _widening(self, interval, scores):
-        """By what the model's interval must be multiplied to hold as many held-out values as it says."""
+        """By what the model's interval is multiplied, so that it holds as many values as it says."""
         if interval is None or not scores:
             return 1.0
         if ONE_DEVIATION in scores:
@@ -544,7 +547,8 @@ class LSTMForecaster(BaseEstimator):
                 return 1.0  # of which forecast says that the model does not give it
         errors = scores[level]
         place = int(np.ceil((len(errors) + 1) * interval)) - 1
-        return float(errors[min(place, len(errors) - 1)]) / unit
+        wanted = float(errors[min(place, len(errors) - 1)]) / unit
+        return max(1.0, wanted**0.5)
 
     def _forecast(self, series, steps, interval, known):
         check_is_fitted(self, "model_")

@@ -60,7 +60,7 @@ class Solver(NamedTuple):
     fixed_highway: bool = False
 
 
-WINDOW_SCALINGS = {"last": 0, "mean": 1, "standard": 2}
+WINDOW_SCALINGS = {"last": 0, "mean": 1, "standard": 2, "relative": 3}
 """The kernels' numbers of what a window may be scaled by."""
 
 

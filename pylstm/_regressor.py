@@ -54,7 +54,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         - "absolute_error": the median;
         - "huber", or :class:`pylstm.core.Huber` for a `delta` other than 1: the squared error of small
           errors, the absolute one of large ones (in the units of `y`, and of the window's own scale with
-          `window_scaling="mean"` or "standard");
+          a `window_scaling` that divides by it);
         - "quantile": the median, or the quantiles that `quantile` says;
         - "poisson": the mean of counts, e to the network's output;
         - "gaussian": mean and standard deviation, by the likelihood of a normal distribution.

@@ -121,7 +121,7 @@ def fit_units(samples, kind, features, feature_of, *, standardize, steps, positi
     ----------
     samples : Samples
         Those to learn from; their weights count.
-    kind : {"last", "mean", "standard"} or None
+    kind : {"last", "mean", "standard", "relative"} or None
         What windows are scaled by.
     features : ndarray of bool of shape (n_features,)
         Those that are scaled so.
@@ -276,7 +276,7 @@ def fit_highway(samples, y, units, n_steps, with_missing, n_threads):
     if len(y) < 3:  # generalised cross-validation leaves one out, and something must vary
         return Highway(np.zeros((y.shape[1], n_columns)), np.zeros(y.shape[1]), y)
     with threadpool_limits(1, user_api="blas"):  # the same bits for any number of threads
-        ridge = RidgeCV(np.logspace(-3, 3, 13)).fit(X, y, sample_weight=weight)
+        ridge = RidgeCV(np.logspace(-6, 3, 19)).fit(X, y, sample_weight=weight)
         coef, intercept = np.atleast_2d(ridge.coef_), np.atleast_1d(ridge.intercept_)
         return Highway(coef, intercept, y - X @ coef.T - intercept)
 

@@ -491,7 +491,7 @@ def _orthogonal(rng, n, n_threads):
 
 def window_statistics(
     X: ArrayLike,
-    kind: Literal["last", "mean", "standard"],
+    kind: Literal["last", "mean", "standard", "relative"],
     *,
     lengths: ArrayLike | None = None,
     n_threads: int | None = None,
@@ -502,11 +502,12 @@ def window_statistics(
     ----------
     X : array-like of shape (n_samples, n_timesteps, n_features)
         The windows. NaN stands for a missing value, which does not count.
-    kind : {"last", "mean", "standard"}
+    kind : {"last", "mean", "standard", "relative"}
         - "last": center is the last value, scale 1;
         - "mean": center is 0, scale the mean absolute value (Salinas et al. 2020);
         - "standard": center is the mean, scale the standard deviation, at least 0.001 times the mean
-          absolute value.
+          absolute value;
+        - "relative": center is the last value, scale the mean absolute value.
 
         A scale that would be 0 is 1, and a center of nothing is 0.
     lengths : array-like of int of shape (n_samples,), default=None

@@ -113,7 +113,9 @@ def networks_and_samples(draw):
         "bidirectional": draw(st.booleans()),
         "missing": draw(st.sampled_from(["error", "mask"])),
         "standardize": draw(st.booleans()),
-        "window_scaling": draw(st.sampled_from([None, None, "last", "mean", "standard"])),
+        "window_scaling": draw(
+            st.sampled_from([None, None, "last", "mean", "standard", "relative"])
+        ),
         "target_features": 0,
         "dtype": dtype,
     }

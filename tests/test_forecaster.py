@@ -38,7 +38,7 @@ quick = partial(LSTMForecaster, 12, 4, estimator=gaussian(), random_state=0)
 
 def by_hand(series, **options):
     X, y = sliding_windows(series, 12, horizon=YEAR)
-    return gaussian(window_scaling="last", random_state=0, **options).fit(X, y)
+    return gaussian(window_scaling="relative", random_state=0, **options).fit(X, y)
 
 
 # What it stands on
@@ -59,7 +59,7 @@ def test_the_default_reads_the_window_by_a_highway_and_learns_deviations():
         "highway": "all",
         "alpha": 0.3,
         "n_iter_no_change": np.inf,
-        "window_scaling": "last",
+        "window_scaling": "relative",
         "target_features": [0],
         "random_state": 0,
     }
@@ -73,7 +73,7 @@ def test_the_default_forecasts_a_trend_and_a_season():
     assert ((lower < truth) & (truth < upper)).mean() > 0.7
 
 
-@pytest.mark.parametrize("window_scaling", [None, "mean", "standard"])
+@pytest.mark.parametrize("window_scaling", [None, "last", "mean", "standard"])
 def test_window_scaling_is_passed_on(window_scaling):
     forecaster = quick(window_scaling=window_scaling, calibration_fraction=0).fit(SALES)
     X, y = sliding_windows(SALES, 12, horizon=YEAR)
@@ -133,7 +133,7 @@ def test_many_series_come_back_as_they_were(form):
     coming = quick(calibration_fraction=0).fit(panel).forecast(4)
     assert type(coming) is form
     X, y = sliding_windows(panel, 12, horizon=YEAR)
-    model = gaussian(window_scaling="last", random_state=0).fit(X, y)
+    model = gaussian(window_scaling="relative", random_state=0).fit(X, y)
     expected = forecast(model, panel, 4, horizon=YEAR, interval=0.8)
     names = panel if form is dict else range(3)
     for name in names:
@@ -178,7 +178,7 @@ def test_known_and_static_columns_are_read_but_not_scaled():
     coming = forecaster.forecast(known=planned)
     X, y = sliding_windows(frame, 12, horizon=YEAR, known=["price"], static=["size"])
     model = gaussian(
-        window_scaling="last", window_features=[0], target_features=[0], random_state=0
+        window_scaling="relative", window_features=[0], target_features=[0], random_state=0
     )
     expected = forecast(
         model.fit(X, y), frame, 4, horizon=YEAR, interval=0.8, known=planned, static=["size"]
@@ -219,23 +219,24 @@ def test_intervals_beyond_the_horizon_are_those_of_simulated_futures():
 # Calibration
 
 
-def test_intervals_hold_as_many_held_out_values_as_they_say():
+def test_intervals_are_widened_half_way_to_what_held_out_errors_say():
     forecaster = quick(calibration_fraction=0.3).fit(SALES)
     X, y = sliding_windows(SALES, 12, horizon=YEAR)
     n_held = int(np.ceil(0.3 * len(X)))
     clear = len(X) - n_held - 3  # whose targets end before those held out
-    earlier = gaussian(window_scaling="last", random_state=0).fit(X[:clear], y[:clear])
+    earlier = gaussian(window_scaling="relative", random_state=0).fit(X[:clear], y[:clear])
     mean, std = earlier.predict(X[-n_held:], return_std=True)
     scores = np.sort(np.abs(y[-n_held:] - mean) / std, axis=None)
     (found,) = forecaster.calibration_scores_.values()
     assert_allclose(found, scores, rtol=1e-5)
     for interval, z in ((0.8, 1.2815516), (0.5, 0.67448975)):
         wanted = scores[int(np.ceil((len(scores) + 1) * interval)) - 1] / z
+        assert wanted > 1
         plain = quick(calibration_fraction=0).fit(SALES).forecast(interval=interval)
         calibrated = forecaster.forecast(interval=interval)
         assert_array_equal(calibrated.prediction, plain.prediction)
         ratio = (calibrated.upper - calibrated.lower) / (plain.upper - plain.lower)
-        assert_allclose(ratio, wanted, rtol=1e-4)
+        assert_allclose(ratio, np.sqrt(wanted), rtol=1e-4)
 
 
 def test_quantiles_are_widened_by_held_out_errors_too():
@@ -253,6 +254,14 @@ def test_quantiles_are_widened_by_held_out_errors_too():
         )
         assert_allclose(ratio, ratio[0], rtol=1e-4)
     assert ratio[0] != pytest.approx(1)
+
+
+def test_intervals_never_become_narrower():
+    noisy_then_calm = np.random.default_rng(0).normal(size=200) * np.repeat([10, 0.1], [150, 50])
+    forecaster = quick(window_scaling="last").fit(noisy_then_calm)
+    assert max(forecaster.calibration_scores_.popitem()[1]) < 0.5
+    plain = quick(window_scaling="last", calibration_fraction=0).fit(noisy_then_calm)
+    assert_array_equal(forecaster.forecast(), plain.forecast())
 
 
 def test_series_too_short_to_hold_anything_out_are_not_calibrated():
@@ -373,7 +382,7 @@ BAD = {
     "two window scalings": (
         lambda: LSTMForecaster(estimator=lstm(window_scaling="mean")).fit(SALES),
         ValueError,
-        "window_scaling='last', but the estimator has 'mean'",
+        "window_scaling='relative', but the estimator has 'mean'",
     ),
     "known where there is none": (
         lambda: quick().fit(SALES).forecast(known=SALES),
@@ -467,7 +476,7 @@ UNUSUAL = {
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("window_scaling", ["last", "mean", "standard", None])
+@pytest.mark.parametrize("window_scaling", ["relative", "last", "mean", "standard", None])
 @pytest.mark.parametrize("series", UNUSUAL.values(), ids=UNUSUAL)
 def test_unusual_series_have_finite_forecasts(series, window_scaling):
     default = LSTMForecaster(12, 4, window_scaling=window_scaling, random_state=0)

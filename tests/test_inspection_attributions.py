@@ -313,7 +313,7 @@ def test_missing_values_in_a_background_are_refused():
         expected_gradients(fitted, WITH_GAPS, WITH_GAPS)
 
 
-@pytest.mark.parametrize("window_scaling", ["last", "mean", "standard"])
+@pytest.mark.parametrize("window_scaling", ["last", "mean", "standard", "relative"])
 @pytest.mark.parametrize("highway", [0, 3])
 def test_windows_on_scales_of_their_own(window_scaling, highway):
     options = {"window_scaling": window_scaling, "highway": highway}

@@ -184,7 +184,9 @@ def test_a_stateful_model_goes_from_call_to_call():
 
 SCALINGS = [
     dict(zip(("window_scaling", "missing", "highway"), values, strict=True))
-    for values in itertools.product((None, "last", "mean", "standard"), ("error", "mask"), (0, 3))
+    for values in itertools.product(
+        (None, "last", "mean", "standard", "relative"), ("error", "mask"), (0, 3)
+    )
 ]
 
 

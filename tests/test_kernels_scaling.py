@@ -106,16 +106,18 @@ def expected_statistics(X, lengths, kind):
         x = X[n, : lengths[n], f]
         x = x[~np.isnan(x)]
         if x.size:
-            center[n, f] = {"last": x[-1], "mean": 0, "standard": x.mean()}[kind]
+            centers = {"last": x[-1], "mean": 0, "standard": x.mean(), "relative": x[-1]}
+            center[n, f] = centers[kind]
             magnitude = np.abs(x).mean()
             deviation = max(x.std(), 1e-3 * magnitude)
-            scale[n, f] = {"last": 1, "mean": magnitude, "standard": deviation}[kind]
+            scales = {"last": 1, "mean": magnitude, "standard": deviation, "relative": magnitude}
+            scale[n, f] = scales[kind]
     return center, np.where(scale > 0, scale, 1)
 
 
 @pytest.mark.on_every_instruction_set
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("kind", ["last", "mean", "standard"])
+@pytest.mark.parametrize("kind", ["last", "mean", "standard", "relative"])
 def test_statistics_are_of_the_observed_steps(kind, dtype):
     problem = set_up(SHAPE, dtype, mask_missing=True).problem
     X = problem.X.copy()

@@ -341,18 +341,18 @@ class _Export:
         def where_there(values):
             return graph.node("Where", is_there, values, self._doubles(0))
 
-        if units.kind == "last":
+        center, spread = self._doubles(0), one
+        if units.kind in ("last", "relative"):
             steps = graph.node("Add", self._numbers_of_steps(X), self._integers(1))
             steps = graph.node("Unsqueeze", steps, self._integers([0, 2]))
             seen = graph.node("Where", is_there, steps, self._integers(0))
             last = graph.node("ReduceMax", seen, self._integers([1]), keepdims=1)
             is_last = graph.node("And", graph.node("Equal", seen, last), is_there)
             center = total(graph.node("Where", is_last, X, self._doubles(0)))
-            spread = one
-        else:
+        if units.kind != "last":
             count = graph.node("Max", total(graph.cast(is_there, np.float64)), one)
             magnitude = graph.node("Div", total(graph.node("Abs", where_there(X))), count)
-            center, spread = self._doubles(0), magnitude
+            spread = magnitude
             if units.kind == "standard":
                 center = graph.node("Div", total(where_there(X)), count)
                 way = where_there(graph.node("Sub", X, center))

@@ -8,6 +8,7 @@ cdef enum WindowScaling:        # as `_options.py` numbers them
     LAST
     MEAN
     STANDARD
+    RELATIVE
 
 
 # A deviation is at least this share of the window's mean absolute value: a constant window's would be 0.
@@ -22,12 +23,13 @@ cdef void scale_feature(
     cdef double total = 0, magnitude = 0, squares = 0, value
     cdef Py_ssize_t n = 0, t
     center[0], scale[0] = 0, 1
-    if kind == LAST:
+    if kind == LAST or kind == RELATIVE:
         for t in range(length - 1, -1, -1):
             value = value_at(batch, values + t * batch.time_stride)
             if not isnan(value):
                 center[0] = value
-                return
+                break
+    if kind == LAST:
         return
     for t in range(length):
         value = value_at(batch, values + t * batch.time_stride)
@@ -38,7 +40,7 @@ cdef void scale_feature(
     if magnitude == 0:                                          # nothing observed but zeros
         return
     magnitude /= n
-    if kind == MEAN:
+    if kind == MEAN or kind == RELATIVE:
         scale[0] = magnitude
         return
     center[0] = total / n
