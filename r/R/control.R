@@ -11,7 +11,7 @@
 #'   \item{stateful}{Whether the samples are consecutive windows of one series, each starting with the states that the one before
 #'     has left.}
 #'   \item{highway}{Last time steps of a window that a linear regression reads beside the network: for series
-#'     that are nearly linear in their past. 0 for none.}
+#'     that are nearly linear in their past. 0 for none, `"all"` for the whole window.}
 #'   \item{forget_bias}{First bias of the forget gates: a number, or `"chrono"` for long sequences.}
 #'   \item{dtype}{`"float32"` or `"float64"`.}
 #' }
@@ -20,7 +20,7 @@
 #' \describe{
 #'   \item{standardize}{Whether features and targets are standardised within. Predictions are in the units of `y` either way.}
 #'   \item{window_scaling}{How each window is scaled by its own values: `NULL`, `"last"` (minus its last value), `"mean"` (divided
-#'     by the mean absolute value) or `"standard"`. For series with levels and trends.}
+#'     by the mean absolute value), `"relative"` (both) or `"standard"`. For series with levels and trends.}
 #'   \item{window_features, target_features}{Positions from 1, or names, of the features that are scaled so, and of the features
 #'     that the targets are values of. `NULL` means all, and these in order.}
 #'   \item{missing}{`"error"`, or `"mask"`: the network is told which values are missing. `NA` of any type is missing.}

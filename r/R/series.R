@@ -2,7 +2,7 @@
 #'
 #' Of a time series `lstm()` makes a forecaster: windows are read from their own level, a linear regression of the
 #' whole window carries what is linear, the network learns what that leaves, and errors on held-out values say how wide the
-#' prediction intervals must be. `forecast()` returns what the forecast package's `forecast()` does, so that its `plot()`,
+#' prediction intervals must be. The defaults are those of Python's `LSTMForecaster`. `forecast()` returns what the forecast package's `forecast()` does, so that its `plot()`,
 #' `autoplot()` and `accuracy()` work.
 #'
 #' @param x For `lstm()` a time series (`ts`), univariate or multivariate, without missing values.
@@ -35,13 +35,15 @@ NULL
 
 #' @rdname lstm_series
 #' @export
-lstm.ts <- function(x, window = NULL, horizon = NULL, window_scaling = "last", loss = "gaussian", highway = "all",
+lstm.ts <- function(x, window = NULL, horizon = NULL, window_scaling = "relative", loss = "gaussian", highway = "all",
                     alpha = 0.3, n_iter_no_change = Inf, calibration = 0.2, ..., control = NULL, seed = NULL) {
   call <- match.call()
   call[[1L]] <- quote(lstm)
   given <- intersect(c("loss", "highway", "alpha", "n_iter_no_change"), names(call))
   settings <- list(loss = loss, highway = highway, alpha = alpha, n_iter_no_change = n_iter_no_change)
-  if (!is.null(control)) settings <- settings[given]
+  if (!is.null(control)) {
+    settings <- settings[given] # what control says goes before this method's defaults
+  }
   control <- collect_control(control, c(settings, list(...)))
   if (!is.null(control$window_features) || !is.null(control$target_features)) {
     stop_pylstm("Of a time series all columns are scaled and forecast; for others use a formula or lstm_windows().")

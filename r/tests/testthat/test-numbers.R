@@ -81,6 +81,23 @@ result = pylstm.inspection.integrated_gradients(model, as_c(X)[:4]).values
   expect_identical(lstm_attributions(sine_fit(), x)$values, there)
 })
 
+test_that("a time series has the defaults of LSTMForecaster", {
+  there <- in_python("
+import inspect
+from pylstm._forecaster import _default_estimator
+defaults = {k: v.default for k, v in inspect.signature(pylstm.LSTMForecaster).parameters.items()}
+chosen = ('window', 'horizon', 'window_scaling', 'calibration_fraction')
+result = [{name: defaults[name] for name in chosen}, _default_estimator('error').get_params()]
+")
+  fit <- lstm(AirPassengers, max_iter = 1)
+  for (name in names(there[[1]])) expect_equal(fit$plan[[name]], there[[1]][[name]], info = name)
+  expect_identical(lstm(ts(1:60 + sine[1:60]), max_iter = 1)$plan[1:2], fit$plan[1:2])
+  ours <- unclass(fit$control)
+  for (name in setdiff(intersect(names(ours), names(there[[2]])), "max_iter")) {
+    expect_equal(ours[[name]], there[[2]][[name]], info = name)
+  }
+})
+
 test_that("forecasts of a series, with their intervals", {
   fit <- lstm(UKgas, hidden_size = 4, max_iter = 5, seed = 8)
   found <- forecast(fit, h = 9, level = 90)
