@@ -41,7 +41,7 @@ predict.lstm <- function(object, newdata, type = c("response", "class", "prob", 
     }
     return(object$fitted.values)
   }
-  sequences <- as_in_fit(as_sequences(newdata, "newdata"), object)
+  sequences <- as_in_fit(as_sequences(columns_of_fit(newdata, object), "newdata"), object)
   lengths <- as_lengths(lengths, sequences$n)
   if (interval == "prediction") {
     return(predict_interval(object, sequences, lengths, level))
@@ -170,6 +170,14 @@ predict_interval <- function(object, sequences, lengths, level) {
   }
   parts <- stats::setNames(lapply(parts, named, object, sequences), c("fit", "lwr", "upr"))
   if (is.null(dim(parts$fit))) do.call(cbind, parts) else parts
+}
+
+# Of a data frame those columns that the fit had, whatever else there is.
+columns_of_fit <- function(newdata, object) {
+  if (is.data.frame(newdata) && length(object$features) && all(object$features %in% names(newdata))) {
+    return(newdata[object$features])
+  }
+  newdata
 }
 
 # New sequences in the form of those of the fit: features by name, dimensions explained.
