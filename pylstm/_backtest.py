@@ -270,12 +270,17 @@ class Backtest:
 
 
 def as_drawn(time):
-    """Times as displays take them: periods by their start."""
-    if time.dtype == object:
-        return np.array(
-            [getattr(t, "start_time", t) for t in time.tolist()], dtype="datetime64[ns]"
-        )
-    return time
+    """Times as displays take them: periods by their start, dates as their zone's clocks show them."""
+    if time.dtype != object:
+        return time
+    import pandas as pd
+
+    index = pd.Index(time)
+    if isinstance(index, pd.PeriodIndex):
+        index = index.to_timestamp()
+    elif isinstance(index, pd.DatetimeIndex):
+        index = index.tz_localize(None)
+    return np.asarray(index)
 
 
 def season_of(frequency):

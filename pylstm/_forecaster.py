@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy.special import ndtri
 from sklearn.base import BaseEstimator, _fit_context, clone
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+    validate_params,
+)
 from sklearn.utils.validation import check_is_fitted
 
 from ._backtest import Backtest, as_drawn, naive_forecasts, naive_scale, season_of
@@ -32,6 +38,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _PROBABILITY = Interval(Real, 0, 1, closed="neither")
+
+_OF_BACKTEST = {
+    "n_origins": [POSITIVE_INTEGER],
+    "step": [POSITIVE_INTEGER, None],
+    "season": [POSITIVE_INTEGER, None],
+    "interval": [_PROBABILITY, None],
+}
 
 # How many futures of steps beyond the horizon are simulated.
 _N_PATHS = 1000
@@ -80,7 +93,8 @@ class LSTMForecaster(BaseEstimator):
         the fit, the network is fitted to what comes before, too. 0 takes the intervals as they are.
 
     id_col, time_col, freq, gaps
-        As of :func:`sliding_windows`. With `gaps="fill"` the default estimator has `missing="mask"`.
+        As of :func:`sliding_windows`. With `gaps="fill"` the default estimator has `missing="mask"`, for
+        values of NaN as well; windows that should predict what is missing are left out.
 
     random_state : int, RandomState instance or None, default=None
         Determines the fit, if it is not None, and the futures that are simulated.
@@ -323,7 +337,8 @@ class LSTMForecaster(BaseEstimator):
             As for `fit`; if the series are too short for so many origins.
         """
         self._validate_params()
-        _check_backtest(n_origins=n_origins, step=step, season=season, interval=interval)
+        given = {"n_origins": n_origins, "step": step, "season": season, "interval": interval}
+        validate_parameter_constraints(_OF_BACKTEST, given, "backtest")
         if series is None:
             check_is_fitted(self, "model_")
             series = self.series_
@@ -464,8 +479,8 @@ class LSTMForecaster(BaseEstimator):
         return self.id_col, self.time_col, self.freq, self.gaps
 
     def _cut(self, series):
-        """The windows of series, and all horizons of their targets."""
-        return cut_windows(
+        """The windows of series, and all horizons of their targets: those that are observed."""
+        cut = cut_windows(
             series,
             self.window,
             range(1, int(self.horizon) + 1),
@@ -478,11 +493,22 @@ class LSTMForecaster(BaseEstimator):
             freq=self.freq,
             gaps=self.gaps,
         )
+        if self._masks_missing and np.isnan(cut.y).any():
+            there = ~np.isnan(cut.y).any(axis=1)
+            cut = cut._replace(X=cut.X[there], y=cut.y[there])
+        return cut
+
+    @property
+    def _masks_missing(self):
+        if self.estimator is None:
+            return self.gaps == "fill"
+        given = self.estimator.get_params(deep=True)
+        return any(given[name] == "mask" for name in _names_of("missing", given))
 
     def _fit_windows(self, cut, chosen, clock):
         """Fit to some windows; and the errors of a fit to the earlier ones, on the later."""
         estimator = self._configured(cut)
-        X, y = cut.X, cut.y
+        X, y = cut.X, cut.y[:, 0] if cut.y.shape[1] == 1 else cut.y
         scores = {}
         times = np.unique(clock.first[chosen])
         n_held = int(np.ceil(self.calibration_fraction * len(times)))
@@ -499,8 +525,7 @@ class LSTMForecaster(BaseEstimator):
     def _configured(self, cut):
         """A clone of the estimator that knows which features are the series' own, and which targets."""
         if self.estimator is None:
-            missing = "mask" if self.gaps == "fill" else "error"
-            estimator = _default_estimator(missing)
+            estimator = _default_estimator("mask" if self._masks_missing else "error")
         else:
             estimator = clone(self.estimator)
         n_of_series = cut.panel.rows()[0].shape[1]
@@ -620,19 +645,6 @@ class _Clock(NamedTuple):
 
     first: Array  # (n_windows,)
     last: Array  # (n_windows,)
-
-
-@validate_params(
-    {
-        "n_origins": [POSITIVE_INTEGER],
-        "step": [POSITIVE_INTEGER, None],
-        "season": [POSITIVE_INTEGER, None],
-        "interval": [_PROBABILITY, None],
-    },
-    prefer_skip_nested_validation=True,
-)
-def _check_backtest(n_origins, step, season, interval):
-    """Check the parameters of a backtest."""
 
 
 def _default_estimator(missing):

@@ -138,6 +138,6 @@ def test_it_prints_and_is_a_table():
     ],
 )  # fmt: skip
 def test_seasons_of_frequencies(freq, season):
-    make = pd.date_range if freq == "MS" or freq == "QS" else pd.period_range
+    make = pd.date_range if freq in ("MS", "QS", "B") else pd.period_range
     assert season_of(make("2020-01-01", periods=3, freq=freq).freq) == season
     assert season_of(None) == season_of(1) == 1

@@ -100,8 +100,9 @@ def test_prediction_of_a_sample_is_that_of_the_truncated_sample_alone(parameters
     predicted = fitted.predict(X, lengths=LENGTHS)
     features = fitted.transform(X, lengths=LENGTHS)
     for n, sample in enumerate(ragged(X)):
-        assert_array_equal(fitted.predict(sample[np.newaxis]), predicted[[n]])
-        assert_array_equal(fitted.transform(sample[np.newaxis]), features[[n]])
+        alone = {"X": sample[np.newaxis], "lengths": [len(sample)]}
+        assert_array_equal(fitted.predict(**alone), predicted[[n]])
+        assert_array_equal(fitted.transform(**alone), features[[n]])
 
 
 def test_full_lengths_are_the_same_as_none():

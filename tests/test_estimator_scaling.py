@@ -237,7 +237,7 @@ def test_some_features_are_left_alone_where_asked():
     ],
 )
 def test_targets_belong_to_features(parameters, n_targets, expected):
-    targets = np.random.default_rng(0).normal(size=(N_SAMPLES, n_targets))
+    targets = np.random.default_rng(0).normal(size=(N_SAMPLES, n_targets)).squeeze()
     fitted = model(window_scaling="last", **parameters).fit(X, targets)
     assert fitted._units.feature_of.tolist() == expected
 
@@ -254,8 +254,9 @@ def test_targets_belong_to_features(parameters, n_targets, expected):
     ],
 )
 def test_windows_that_cannot_be_scaled_so_raise(parameters, n_targets, message):
+    targets = np.ones((N_SAMPLES, n_targets)).squeeze()
     with pytest.raises(ValueError, match=message):
-        model(window_scaling="last", **parameters).fit(X, np.ones((N_SAMPLES, n_targets)))
+        model(window_scaling="last", **parameters).fit(X, targets)
 
 
 @pytest.mark.parametrize("kind", KINDS)

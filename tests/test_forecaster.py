@@ -499,3 +499,16 @@ def test_gaps_are_filled_and_masked():
     assert coming.prediction.index[0] == pd.Timestamp("2026-01-01")
     assert np.isfinite(coming).all()
     assert np.isfinite(forecaster.backtest(2).errors["naive"]["MASE"])
+    as_nan = pd.Series(SALES, index=MONTHS)
+    as_nan[MONTHS[[50, 51, 70]]] = np.nan
+    again = LSTMForecaster(12, 4, gaps="fill", random_state=0).fit(as_nan)
+    assert_array_equal(again.forecast(), coming)
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_step_ahead():
+    forecaster = LSTMForecaster(12, 1, estimator=gaussian(), random_state=0).fit(SALES)
+    X, y = sliding_windows(SALES, 12)
+    model = gaussian(window_scaling="relative", random_state=0).fit(X, y)
+    assert_array_equal(forecaster.forecast(5, None), forecast(model, SALES, 5))
+    assert forecaster.backtest(3).prediction.shape == (3, 1)

@@ -31,6 +31,9 @@ FORMS = {
     "array": SALES,
     "dates": pd.Series(SALES, index=pd.date_range("2019-01-01", periods=80, freq="MS")),
     "periods": pd.Series(SALES, index=pd.period_range("2019-01", periods=80, freq="M")),
+    "zone": pd.Series(
+        SALES, index=pd.date_range("2019-01-01", periods=80, freq="h", tz="Asia/Tokyo")
+    ),
     "long frame": long_frame(WALKS),
     "dict": WALKS,
 }

@@ -283,10 +283,10 @@ def test_a_large_background_is_drawn_from():
 def test_a_background_of_longer_sequences():
     fitted = model().fit(X, y, lengths=LENGTHS)
     short = [x[:3] for x in X[SOME]]
-    attributions = expected_gradients(fitted, short, X[20:25])
-    assert_complete(attributions, fitted.predict(short), fitted.predict(X[20:25, :3]).mean())
+    attributions = expected_gradients(fitted, short, list(X[20:25]))
+    assert_complete(attributions, fitted.predict(short), fitted.predict(list(X[20:25, :3])).mean())
     with pytest.raises(ValueError, match="at least as many time steps as those of X, 6"):
-        expected_gradients(fitted, X, X[:, :3])
+        expected_gradients(fitted, list(X), list(X[:, :3]))
 
 
 WRONG_BASELINES = {
