@@ -48,7 +48,9 @@ def answers(function):
                 error = [type(exception).__name__, str(exception)]
         if error is None and not caught:
             return value, None
-        found = dict.fromkeys((warning.category.__name__, str(warning.message)) for warning in caught)
+        found = dict.fromkeys(
+            (warning.category.__name__, str(warning.message)) for warning in caught
+        )
         return value, {"warnings": [list(warning) for warning in found], "error": error}
 
     return call

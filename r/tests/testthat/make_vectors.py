@@ -1,6 +1,6 @@
 """Make what test-numbers.R compares with: a model file, sequences, and what Python makes of them.
 
-    python make_vectors.py
+python make_vectors.py
 """
 
 from pathlib import Path
