@@ -9,10 +9,10 @@ import copy
 import functools
 import inspect
 import io
-import sys
 import warnings
 
 import numpy as np
+
 import pylstm
 from pylstm import core, interop, training
 from pylstm.forecasting import predict_windows

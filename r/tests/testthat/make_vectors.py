@@ -6,6 +6,7 @@ python make_vectors.py
 from pathlib import Path
 
 import numpy as np
+
 from pylstm import LSTMRegressor
 from pylstm.inspection import integrated_gradients
 from pylstm.interop import save_model

@@ -9,6 +9,24 @@ test_that("Python's errors have our message alone, and a class", {
   expect_false(grepl("Traceback|File \"", conditionMessage(error)))
 })
 
+test_that("what to do is said where pylstm or Python is missing", {
+  folder <- tempfile()
+  python <- reticulate::py_config()$python
+  system2(python, c("-m", "venv", "--without-pip", shQuote(folder)))
+  script <- "library(pylstm); cat(pylstm_available(), ''); tryCatch(pylstm_config(), error = function(e) cat(conditionMessage(e)))"
+  said <- function(python) {
+    paths <- paste0("R_LIBS=", paste(.libPaths(), collapse = .Platform$path.sep))
+    shown <- suppressWarnings(system2(
+      file.path(R.home("bin"), "Rscript"), c("-e", shQuote(script)),
+      stdout = TRUE, stderr = FALSE, env = c(paths, paste0("RETICULATE_PYTHON=", python))
+    ))
+    paste(shown, collapse = " ")
+  }
+  executable <- if (.Platform$OS.type == "windows") "Scripts/python.exe" else "bin/python"
+  expect_match(said(file.path(folder, executable)), "FALSE The Python package pylstm cannot be loaded.*install_pylstm\\(\\)")
+  expect_match(said(file.path(folder, "no-python")), "FALSE No Python was found.*RETICULATE_PYTHON")
+})
+
 test_that("a training that has not converged is a warning of its own class", {
   expect_warning(
     lstm(sine_windows$x, sine_windows$y, hidden_size = 2, max_iter = 2),

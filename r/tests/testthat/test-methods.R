@@ -79,7 +79,7 @@ test_that("settings are chosen on later samples", {
   parts <- folds_of(20, 3, 2, FALSE)
   expect_identical(parts[[3]], list(train = 1:13, test = 16:20))
   expect_true(all(vapply(parts, function(part) max(part$train) + 2L < min(part$test), TRUE)))
-  expect_error(lstm_tune(sine_windows$x, sine_windows$y, grid = list(hiden = 1)), "no setting 'hiden'")
+  expect_error(lstm_tune(sine_windows$x, sine_windows$y, grid = list(units = 1)), "no setting 'units'")
 })
 
 test_that("windows are checked", {
