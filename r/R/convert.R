@@ -24,7 +24,7 @@ as_sequences <- function(x, name = "x") {
   }
   stop_pylstm(
     name, " is ", a_vector(x), ", but must be an array (samples, time steps, features). If x[1, , ] dropped dimensions, ",
-    "write x[1, , , drop = FALSE]; windows of a series are cut by lstm_windows()."
+    "write x[1, , , drop = FALSE]. A series is fitted by lstm(ts(x)), and its windows are cut by lstm_windows()."
   )
 }
 

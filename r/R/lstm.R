@@ -83,9 +83,11 @@ lstm.default <- function(x, y, ..., control = NULL, weights = NULL, lengths = NU
                          on_epoch = NULL, seed = NULL) {
   call <- match.call()
   call[[1L]] <- quote(lstm)
-  if (missing(y)) y <- NULL
+  control <- collect_control(control, list(...))
+  sequences <- as_sequences(x)
+  target <- as_target(if (!missing(y)) y)
   fit_network(
-    as_sequences(x), as_target(y), collect_control(control, list(...)),
+    sequences, target, control,
     weights = weights, lengths = lengths, validation = validation, on_epoch = on_epoch, seed = seed, call = call
   )
 }
@@ -109,9 +111,10 @@ fit_network <- function(sequences, target, control, weights = NULL, lengths = NU
     control, target$type, sequences$features, n_features(sequences, control), target$levels, seed
   )
   lengths <- as_lengths(lengths, sequences$n)
+  bridge() # whose first import is no time of the fit
   started <- proc.time()[["elapsed"]]
   result <- ask(
-    "fit", target$type, parameters, sequences$values, target$values, target$levels,
+    "fit", target$type, parameters, sequences$values, target$values, as_list(target$levels),
     as_weights(weights, sequences$n), lengths, as_validation(validation, sequences, target),
     as_on_epoch(on_epoch), console(control)
   )
@@ -189,6 +192,9 @@ as_on_epoch <- function(on_epoch) {
   function(...) !identical(on_epoch(...), FALSE)
 }
 
+# A list in Python too, whatever its length.
+as_list <- function(values) if (!is.null(values)) as.list(values)
+
 # Where a running fit reports: R's console, so that sinks and notebooks see it.
 console <- function(control) {
   if (identical(as.integer(control$verbose), 0L)) {
@@ -251,7 +257,7 @@ lstm_continue <- function(object, x, y, max_iter = object$control$max_iter, ...,
   lengths <- as_lengths(lengths, sequences$n)
   started <- proc.time()[["elapsed"]]
   result <- ask(
-    "go_on", live(object), lapply(changes, unclass), sequences$values, target$values, target$levels,
+    "go_on", live(object), lapply(changes, unclass), sequences$values, target$values, as_list(target$levels),
     as_weights(weights, sequences$n), lengths, as_validation(validation, sequences, target),
     as_on_epoch(on_epoch), console(control)
   )

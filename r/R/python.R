@@ -67,7 +67,20 @@ signal <- function(conditions) {
   if (identical(error[[1L]], "KeyboardInterrupt")) {
     interrupt()
   }
-  stop_pylstm(error[[2L]], class = paste0("pylstm_", error[[1L]]))
+  stop_pylstm(in_terms_of_r(error[[2L]]), class = paste0("pylstm_", error[[1L]]))
+}
+
+# Python's messages name its classes where R's users know functions.
+in_terms_of_r <- function(message) {
+  if (startsWith(message, "Input X contains NaN")) {
+    return(paste(
+      "x has missing values: fill them, or fit with missing = \"mask\".",
+      "(Time steps at the end of a sequence of which all values are missing are padding.)"
+    ))
+  }
+  message <- gsub("(,| or) an instance of 'pylstm[^']*'", "", message)
+  message <- sub("parameter of LSTM(Regressor|Classifier|Forecaster) must", "setting must", message)
+  gsub("LSTM(Regressor|Classifier|Forecaster)", "the network", message)
 }
 
 # As Ctrl-C does in R's own code.

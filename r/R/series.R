@@ -56,6 +56,7 @@ lstm.ts <- function(x, window = NULL, horizon = NULL, window_scaling = "relative
     horizon = if (is.null(horizon)) as.integer(if (seasonal) season else 12) else as_whole(horizon, "horizon", 1),
     window_scaling = window_scaling, calibration_fraction = calibration, random_state = seed
   )
+  bridge()
   started <- proc.time()[["elapsed"]]
   result <- ask("fit_series", plan, series_parameters(control), series_values(x), console(control))
   shape <- list(values = NULL, n = NROW(x) - plan$window - plan$horizon + 1L, form = "array", features = colnames(x))

@@ -4,7 +4,7 @@ skip_without_pylstm()
 
 test_that("Python's errors have our message alone, and a class", {
   error <- expect_error(lstm(sine_windows$x, sine_windows$y, hidden_size = 0), class = "pylstm_error")
-  expect_match(conditionMessage(error), "^The 'hidden_size' parameter .* Got 0 instead\\.$")
+  expect_match(conditionMessage(error), "^The 'hidden_size' setting must be .* Got 0 instead\\.$")
   expect_null(conditionCall(error))
   expect_false(grepl("Traceback|File \"", conditionMessage(error)))
 })
@@ -39,6 +39,10 @@ test_that("misspelt and unnamed settings are refused, with a hint", {
   expect_error(lstm(sine_windows$x, sine_windows$y, 10), "must be named")
   expect_error(lstm(walks$x, walks$y, loss = "huber"), "setting for regression")
   expect_error(lstm_control(alpha = NA), "alpha is NA")
+  expect_error(lstm(sine_windows$x, sine_windows$y, loss = "mse"), "'loss' setting must be a str among [^']*'[^a-z]*[^(]*Got 'mse' instead")
+  expect_error(lstm(walks$x, factor(rep("a", 60))), "at least 2 classes")
+  expect_error(lstm(1:100, window = 10), "no setting 'window'")
+  expect_error(lstm(1:100), "lstm\\(ts\\(x\\)\\)")
 })
 
 test_that("dropped dimensions are explained", {

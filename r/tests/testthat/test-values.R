@@ -22,7 +22,7 @@ test_that("NA of any type is missing", {
   for (missing in list(NA, NA_integer_, NA_real_, NaN)) {
     x <- whole
     x[2, 3] <- missing
-    expect_error(fit_to(x, y), "NaN", class = "pylstm_error")
+    expect_error(fit_to(x, y), "x has missing values", class = "pylstm_error")
     fit <- expect_silent(fit_to(x, y, missing = "mask"))
     as_nan <- whole + 0
     as_nan[2, 3] <- NaN
