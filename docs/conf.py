@@ -89,8 +89,10 @@ numpydoc_show_class_members = False
 numpydoc_validation_checks = {
     "all", "ES01", "EX01", "SA01", "PR03", "PR04", "RT02", "RT03", "GL02", "SS02", "SS05",
 }  # fmt: skip
-# Described once: arguments in the base class, fields of named tuples in the function that returns them.
+# Described once: arguments in the base class, fields of named tuples in the function that returns them, a
+# backtest in its attributes.
 numpydoc_validation_exclude = {
+    r"\.Backtest$",
     r"\.core\.(AdamW|Backward|Forward|GateActivations)$",
     r"\.core\.\w+\.(check_targets|n_outputs|prediction|std)$",
     r"\.forecasting\.Forecast$",

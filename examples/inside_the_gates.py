@@ -31,13 +31,10 @@ import argparse
 from time import perf_counter
 
 import numpy as np
-from sklearn.compose import TransformedTargetRegressor
 from sklearn.metrics import mean_absolute_error
 from sklearn.neighbors import NearestCentroid
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from pylstm import LSTMRegressor, SequenceScaler, sliding_windows
+from pylstm import LSTMRegressor, sliding_windows
 from pylstm.inspection import expected_gradients
 
 N_MONTHS = 600
@@ -59,16 +56,13 @@ def calendar_month(months):
 
 
 def train(X, y, max_epochs):
-    lstm = LSTMRegressor(
+    model = LSTMRegressor(
         hidden_size=16,
         early_stopping=True,  # set the last tenth aside, and stop when its forecasts get no better
         shuffle=False,
         n_iter_no_change=30,
         max_iter=max_epochs,
         random_state=0,
-    )
-    model = TransformedTargetRegressor(
-        make_pipeline(SequenceScaler(), lstm), transformer=StandardScaler()
     )
     return model.fit(X, y)
 
@@ -91,7 +85,7 @@ def main():
     model = train(X[:-HELD_OUT], y[:-HELD_OUT], args.epochs)
     print(
         f"LSTM trained on the months to {months[-HELD_OUT - 1]} "
-        f"in {perf_counter() - start:.1f} s ({model.regressor_[-1].n_iter_} epochs)"
+        f"in {perf_counter() - start:.1f} s ({model.n_iter_} epochs)"
     )
 
     print_forecasts(model, X[-HELD_OUT:], months, sales, expected)
@@ -126,12 +120,6 @@ def print_need_of_memory(sales, max_epochs):
         print(f"  {window:>2} {'month ' if window == 1 else 'months'}{error:30.2f}")
 
 
-def lstm_and_its_input(model, windows):
-    """The LSTM within the model, and the windows as it reads them: standardised."""
-    pipeline = model.regressor_
-    return pipeline[-1], pipeline[:-1].transform(windows)
-
-
 def share_due_to_month(values, month):
     """Share of each column's variance that lies between the averages of the calendar months."""
     averages = np.array([values[month == m].mean(axis=0) for m in range(12)])
@@ -145,13 +133,12 @@ def correlation_at_lag(series, lag):
 
 def print_gates(model, windows, months):
     """Say what the gates do in the last month of each window; `months` are those last months."""
-    lstm, X = lstm_and_its_input(model, windows)
-    gates = lstm.gate_activations(X)  # arrays of (windows, months, units)
+    gates = model.gate_activations(windows)  # arrays of (windows, months, units)
     month = calendar_month(months)
     known, new = slice(None, -HELD_OUT), slice(-HELD_OUT, None)
-    sales, cell = X[:, -1], gates.cell[:, -1]
+    sales, cell = windows[:, -1], gates.cell[:, -1]
 
-    print(f"\nInside the {lstm.hidden_size} units, in the last month of each window held out:\n")
+    print(f"\nInside the {model.hidden_size} units, in the last month of each window held out:\n")
     forget, input_, output = (
         np.median(share_due_to_month(activations[new, -1], month[new]))
         for activations in (gates.forget, gates.input, gates.output)
@@ -238,10 +225,9 @@ def draw(model, windows, months, path, explanation_path):
     matplotlib.use("Agg")  # to a file, with or without a screen
     from pylstm.inspection import AttributionDisplay, LSTMGateDisplay
 
-    lstm, X = lstm_and_its_input(model, windows[-1:])
     # Units whose memory peaks early in the year come first, so that the season runs through them.
     year = np.exp(-2j * np.pi * calendar_month(months) / 12)
-    cell = lstm.gate_activations(X).cell[0]
+    cell = model.gate_activations(windows[-1:]).cell[0]
     peak = -np.angle(year @ (cell - cell.mean(axis=0))) % (2 * np.pi)
     display = LSTMGateDisplay.from_estimator(
         model,
@@ -249,7 +235,7 @@ def draw(model, windows, months, path, explanation_path):
         sample=-1,
         units=peak.argsort(),
         time=months,
-        feature_names=["Sales, standardised"],
+        feature_names=["Thousand scoops"],
     )
     display.figure_.savefig(path, dpi=120)
     explanation = AttributionDisplay.from_estimator(

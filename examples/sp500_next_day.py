@@ -2,9 +2,9 @@
 Tomorrow's price from the last 30 days: the S&P 500, walking forward through ten years
 ======================================================================================
 
-The LSTM reads the last 30 daily returns (the logarithms of each close over the one before), and
-forecasts the next. Today's close grown by that return is its forecast of tomorrow's close. It
-learns returns because prices drift to levels that it has never seen.
+The LSTM reads the last 30 closes, and forecasts tomorrow's. Prices drift to levels that it has never
+seen, so it reads each window from its own level: ``window_scaling="relative"`` makes of the closes
+their distances from today's, as shares of their size, and of its forecast a price again.
 
 The evaluation walks forward, as one would have had to at the time: for each year from 2009 to 2018
 the LSTM is fitted on all days before that year, and then forecasts the year day by day. Beside it
@@ -23,12 +23,9 @@ from time import perf_counter
 
 import numpy as np
 from scipy.stats import ttest_rel
-from sklearn.compose import TransformedTargetRegressor
 from sklearn.metrics import mean_absolute_error, root_mean_squared_error
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from pylstm import LSTMRegressor, SequenceScaler, sliding_windows
+from pylstm import LSTMRegressor, sliding_windows
 
 WINDOW = 30  # days the LSTM sees
 
@@ -46,19 +43,6 @@ def load_closes():
     return closes.index.to_numpy(), closes.to_numpy()
 
 
-def make_model(max_epochs):
-    lstm = LSTMRegressor(
-        hidden_size=8,
-        early_stopping=True,  # on the last tenth of the days it is fitted on
-        shuffle=False,
-        max_iter=max_epochs,
-        random_state=0,
-    )
-    return TransformedTargetRegressor(
-        make_pipeline(SequenceScaler(), lstm), transformer=StandardScaler()
-    )
-
-
 def main():
     parser = argparse.ArgumentParser(description="Forecast the next day of the S&P 500.")
     parser.add_argument("--epochs", type=int, default=200, help="passes over the data at most")
@@ -67,27 +51,32 @@ def main():
     args = parser.parse_args()
 
     days, closes = load_closes()
-    returns = np.diff(np.log(closes))
-    X, y = sliding_windows(returns, WINDOW)  # X (n_days, 30, 1), y (n_days,)
-    # Each window's return y leads from the close `today` to the close `tomorrow`.
-    today, tomorrow = closes[WINDOW:-1], closes[WINDOW + 1 :]
-    year = days[WINDOW + 1 :].astype("datetime64[Y]").astype(int) + 1970
+    X, tomorrow = sliding_windows(closes, WINDOW)  # X (n_days, 30, 1), tomorrow (n_days,)
+    today, days = X[:, -1, 0], days[WINDOW:]
+    year = days.astype("datetime64[Y]").astype(int) + 1970
+    model = LSTMRegressor(
+        hidden_size=8,
+        window_scaling="relative",
+        early_stopping=True,  # on the last tenth of the days it is fitted on
+        shuffle=False,
+        max_iter=args.epochs,
+        random_state=0,
+    )
 
     print("Mean absolute error of tomorrow's close, in index points:\n")
     print(f"{'year':>9}{'days':>7}{'naive':>9}{'LSTM':>9}{'LSTM / naive':>15}")
     start = perf_counter()
-    forecast = np.full_like(y, np.nan)
+    forecast = np.full_like(tomorrow, np.nan)
     for this_year in range(args.first_year, year[-1] + 1):
         past, now = year < this_year, year == this_year
-        model = make_model(args.epochs).fit(X[past], y[past])
-        forecast[now] = today[now] * np.exp(model.predict(X[now]))
+        forecast[now] = model.fit(X[past], tomorrow[past]).predict(X[now])
         print_row(this_year, tomorrow[now], today[now], forecast[now])
     tested = year >= args.first_year
     today, tomorrow, forecast = today[tested], tomorrow[tested], forecast[tested]
     print_row("all years", tomorrow, today, forecast)
     print(f"\nFits and forecasts took {perf_counter() - start:.1f} s.")
     conclude(tomorrow, today, forecast)
-    draw(days[WINDOW + 1 :][tested], tomorrow, today, forecast, args.output)
+    draw(days[tested], tomorrow, today, forecast, args.output)
 
 
 def print_row(label, actual, naive, lstm):

@@ -66,13 +66,22 @@ def test_co2_csv_is_remade_byte_for_byte(tmp_path):
 
 def test_co2_forecast_beats_the_naive_forecasts_and_draws(tmp_path):
     printed = run_example("co2_forecast.py", "--output=drawn.png", cwd=tmp_path)
-    naive, drift, lstm = (
-        figures(printed, row) for row in ("naive", "seasonal naive + drift", "LSTM")
+    naive, seasonal, drift, lstm = (
+        figures(printed, row)
+        for row in ("naive", "seasonal naive", "seasonal naive + drift", "LSTM")
     )
-    assert naive == [1.113, 1.251, 2.049, 2.449]
-    assert drift == [0.344, 0.420, 0.669, 0.868]
-    assert len(lstm) == 4
+    assert naive == [1.104, 2.821, 3.627, 1.790, 2.608]
+    assert seasonal == [1.681, 1.718, 1.746, 1.790, 1.750]
+    assert drift == [0.342, 0.517, 0.796, 1.183, 0.799]
+    assert len(lstm) == 5
     assert np.less(lstm, drift).all()
+
+    in_1998, otherwise = map(int, re.search(r"^(\d+)% in 1998 and (\d+)%", printed, re.M).groups())
+    assert in_1998 < 50 < 70 < otherwise < 95
+    coming = re.findall(r"^2002-\d\d +([\d.]+) +([\d.]+) +([\d.]+)$", printed, re.M)
+    forecast, lower, upper = np.array(coming, dtype=float).T
+    assert len(forecast) == 12
+    assert np.all((lower < forecast) & (forecast < upper))
 
     picture = tmp_path / "drawn.png"
     if importlib.util.find_spec("matplotlib"):

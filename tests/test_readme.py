@@ -43,10 +43,14 @@ def test_code_blocks_run(page, tmp_path, monkeypatch):
 
 @pytest.mark.skipif(ROOT / "README.md" not in PAGES, reason="installed without the README")
 def test_readme_promises_a_good_forecast():
-    code = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))[0][1]
-    printed = io.StringIO()
+    blocks = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    printed, namespace = io.StringIO(), {"__name__": "readme"}
     with contextlib.redirect_stdout(printed):
-        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+        for _, code, _ in blocks:
+            exec(compile(code, "README.md", "exec"), namespace)
+    errors = namespace["forecaster"].backtest(5, season=12).errors
+    assert errors["LSTM"]["MAE"] < 0.8 * errors["seasonal naive"]["MAE"]
+    assert 0.6 < errors["LSTM"]["coverage"] <= 1
     assert float(re.search(r"R\^2 on the last five years: (\S+)", printed.getvalue())[1]) > 0.9
 
 
