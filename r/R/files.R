@@ -10,7 +10,7 @@
 #' @param file Its path; usually it ends in `.safetensors`.
 #' @param optimizer Whether to keep what only further training needs. Without it the file has a third of the size.
 #'
-#' @return `lstm_save()`: the path, invisibly. `lstm_load()`: a model of class `lstm`; its classes are the levels of a factor.
+#' @return `lstm_save()`: the path, invisibly. `lstm_load()`: a model of class `lstm`; its classes are logical values, or the levels of a factor.
 #' @examplesIf pylstm::pylstm_available()
 #' windows <- lstm_windows(nottem, window = 24)
 #' fit <- lstm(windows$x, windows$y, hidden_size = 8, max_iter = 5, n_iter_no_change = Inf)
@@ -27,10 +27,14 @@ lstm_save <- function(object, file, optimizer = TRUE) {
 #' @export
 lstm_load <- function(file) {
   result <- ask("load", path.expand(file))
-  target <- list(
-    levels = result$about$classes, kind = if (result$about$type == "classification") "factor" else "numeric",
-    names = NULL
-  )
+  classes <- result$about$classes
+  target <- if (is.null(classes)) {
+    list(kind = "numeric")
+  } else if (result$about$has_booleans) {
+    list(levels = c("FALSE", "TRUE"), kind = "logical")
+  } else {
+    list(levels = classes, kind = "factor")
+  }
   new_lstm(result, list(form = "array", features = NULL), target, lstm_control(), NULL, NULL)
 }
 

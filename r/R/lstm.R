@@ -114,7 +114,7 @@ fit_network <- function(sequences, target, control, weights = NULL, lengths = NU
   bridge() # whose first import is no time of the fit
   started <- proc.time()[["elapsed"]]
   result <- ask(
-    "fit", target$type, parameters, sequences$values, target$values, as_list(target$levels),
+    "fit", target$type, parameters, sequences$values, target$values, python_levels(target),
     as_weights(weights, sequences$n), lengths, as_validation(validation, sequences, target),
     as_on_epoch(on_epoch), console(control)
   )
@@ -140,6 +140,9 @@ new_lstm <- function(result, sequences, target, control, seed, call) {
       "). lstm_continue() goes on.",
       class = "pylstm_interrupt_warning"
     )
+  }
+  if (identical(target$kind, "logical")) {
+    result$about$classes <- toupper(result$about$classes)
   }
   structure(
     list(
@@ -192,8 +195,10 @@ as_on_epoch <- function(on_epoch) {
   function(...) !identical(on_epoch(...), FALSE)
 }
 
-# A list in Python too, whatever its length.
-as_list <- function(values) if (!is.null(values)) as.list(values)
+# Labels as Python knows them: strings or booleans, in a list whatever their number.
+python_levels <- function(target) {
+  if (identical(target$kind, "logical")) list(FALSE, TRUE) else if (!is.null(target$levels)) as.list(target$levels)
+}
 
 # Where a running fit reports: R's console, so that sinks and notebooks see it.
 console <- function(control) {
@@ -257,7 +262,7 @@ lstm_continue <- function(object, x, y, max_iter = object$control$max_iter, ...,
   lengths <- as_lengths(lengths, sequences$n)
   started <- proc.time()[["elapsed"]]
   result <- ask(
-    "go_on", live(object), lapply(changes, unclass), sequences$values, target$values, as_list(target$levels),
+    "go_on", live(object), lapply(changes, unclass), sequences$values, target$values, python_levels(target),
     as_weights(weights, sequences$n), lengths, as_validation(validation, sequences, target),
     as_on_epoch(on_epoch), console(control)
   )

@@ -146,6 +146,7 @@ def _described(model):
         "loss": loss if isinstance(loss, str) else type(loss).__name__,
         "quantiles": None if quantiles is None else np.atleast_1d(quantiles).tolist(),
         "classes": [str(label) for label in network.classes_] if is_classifier else None,
+        "has_booleans": is_classifier and network.classes_.dtype.kind == "b",
         "dtype": network._parameters.dtype.name,
         "n_iter": network.n_iter_,
         "loss_curve": np.asarray(network.loss_curve_[: network.n_iter_], dtype=np.float64),

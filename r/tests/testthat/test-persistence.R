@@ -49,6 +49,10 @@ save_model(model.set_params(), file)
   fit <- quietly(lstm(walks$x, walks$y, hidden_size = 2, max_iter = 2))
   lstm_save(fit, file, optimizer = FALSE)
   expect_identical(as.character(predict(lstm_load(file), walks$x)), as.character(predict(fit, walks$x)))
+  fit <- quietly(lstm(walks$x, walks$y == "up", hidden_size = 2, max_iter = 2))
+  lstm_save(fit, file)
+  expect_identical(predict(lstm_load(file), walks$x), predict(fit, walks$x))
+  expect_true(in_python("from pylstm.interop import load_model\nresult = load_model(file).classes_.dtype == bool", file = file))
 })
 
 test_that("forecasters too", {
