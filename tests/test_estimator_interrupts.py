@@ -228,6 +228,6 @@ def test_one_ctrl_c_ends_a_search_in_another_process():
         except KeyboardInterrupt as interrupt:
             print(interrupt)
         """,
-        timeout=30,
+        timeout=600,
     )
     assert "interrupted after" in output

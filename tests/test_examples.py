@@ -25,7 +25,7 @@ def run_example(name, *arguments, cwd):
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=900,
         env={**os.environ, "PYTHONPATH": package_parent},
     )
     assert result.returncode == 0, result.stderr

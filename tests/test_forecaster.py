@@ -499,7 +499,7 @@ def test_gaps_are_filled_and_masked():
     assert coming.prediction.index[0] == pd.Timestamp("2026-01-01")
     assert np.isfinite(coming).all()
     assert np.isfinite(forecaster.backtest(2).errors["naive"]["MASE"])
-    as_nan = pd.Series(SALES, index=MONTHS)
+    as_nan = pd.Series(SALES.copy(), index=MONTHS)
     as_nan[MONTHS[[50, 51, 70]]] = np.nan
     again = LSTMForecaster(12, 4, gaps="fill", random_state=0).fit(as_nan)
     assert_array_equal(again.forecast(), coming)
