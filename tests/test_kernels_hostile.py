@@ -87,8 +87,7 @@ def test_a_sequence_that_cannot_be_is_refused_at_once():
                 except error:
                     continue
                 raise AssertionError(T)
-        """,
-        timeout=30,
+        """
     )
 
 
