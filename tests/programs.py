@@ -6,11 +6,8 @@ import sys
 import textwrap
 from pathlib import Path
 
-# Seconds after which a program is taken to hang: on a busy machine seconds' work takes minutes.
-PATIENCE = 900
 
-
-def run_python(code, **environment):
+def run_python(code, timeout=600, **environment):
     """What the program prints; its failure, or its hanging, is the test's.
 
     It runs in this folder: in the project's root it would import the sources, not what is installed.
@@ -21,7 +18,7 @@ def run_python(code, **environment):
         env=os.environ | environment,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=timeout,
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout

@@ -237,6 +237,7 @@ def test_one_ctrl_c_ends_a_search_in_another_process():
             search.fit(X, y)
         except KeyboardInterrupt as interrupt:
             print(interrupt)
-        """
+        """,
+        timeout=600,
     )
     assert "interrupted after" in output

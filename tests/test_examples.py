@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from programs import PATIENCE
 
 import pylstm
 
@@ -26,7 +25,7 @@ def run_example(name, *arguments, cwd):
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=900,
         env={**os.environ, "PYTHONPATH": package_parent},
     )
     assert result.returncode == 0, result.stderr

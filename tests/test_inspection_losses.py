@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from helpers.displays import GATES, X, X_flat, gates_of, model, wrapped, y
 from numpy.testing import assert_array_equal
-from programs import PATIENCE
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
@@ -145,4 +144,4 @@ def test_displays_ask_for_matplotlib(fitted):
 def test_import_leaves_matplotlib_alone():
     code = "import pylstm.inspection, sys; sys.exit('matplotlib' in sys.modules)"
     package_parent = str(Path(pylstm.__file__).parents[1])
-    subprocess.run([sys.executable, "-c", code], cwd=package_parent, check=True, timeout=PATIENCE)
+    subprocess.run([sys.executable, "-c", code], cwd=package_parent, check=True, timeout=600)

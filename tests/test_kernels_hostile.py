@@ -87,7 +87,8 @@ def test_a_sequence_that_cannot_be_is_refused_at_once():
                 except error:
                     continue
                 raise AssertionError(T)
-        """
+        """,
+        timeout=600,
     )
 
 
