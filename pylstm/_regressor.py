@@ -504,7 +504,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         spread = np.ones(self._n_targets)
         if self._standardizes:
             # Not less than a thousandth: of a series without any noise nothing would be left to scale.
-            spread = np.maximum(highway.residuals.std(axis=0), 1e-3).astype(np.float32)
+            spread = np.maximum(highway.spread, 1e-3).astype(np.float32)
             targets = self._units.targets
             self._units = self._units._replace(
                 targets=targets._replace(scale=targets.scale * spread)

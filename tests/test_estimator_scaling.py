@@ -392,6 +392,15 @@ def test_what_is_linear_is_learned_at_once_and_what_is_not_by_the_network():
     assert learned < 0.3 * left
 
 
+def test_what_the_highway_leaves_is_scaled_by_the_samples_weights():
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(400, 6, 1))
+    noise = np.where(np.arange(400) < 200, 1.0, 10.0) * rng.normal(size=400)
+    weight = np.where(np.arange(400) < 200, 1.0, 1e-6)
+    fitted = model(highway=2).fit(data, data[:, -1, 0] + noise, sample_weight=weight)
+    assert fitted._units.targets.scale == pytest.approx(noise[:200].std(), rel=0.05)
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
