@@ -365,7 +365,6 @@ BAD = {
     "not fitted": (lambda: quick().forecast(), NotFittedError, "not fitted yet"),
     "score before fit": (lambda: quick().score(SALES), NotFittedError, "not fitted yet"),
     "backtest of nothing": (lambda: quick().backtest(), NotFittedError, "not fitted yet"),
-    "plot before fit": (lambda: quick().plot(), NotFittedError, "not fitted yet"),
     "window of no steps": (lambda: quick().set_params(window=0).fit(SALES), ValueError, "window"),
     "steps that are none": (lambda: quick().fit(SALES).forecast(0), ValueError, "steps"),
     "interval of everything": (lambda: quick().fit(SALES).forecast(4, 1.0), ValueError, "interval"),

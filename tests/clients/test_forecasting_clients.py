@@ -132,6 +132,17 @@ def test_skforecast_backtests_and_searches():
     assert len(results) == 2
 
 
+def test_skforecast_saves_and_loads(tmp_path):
+    recursive = pytest.importorskip("skforecast.recursive")
+    utils = pytest.importorskip("skforecast.utils")
+    forecaster = recursive.ForecasterRecursive(newest_first(), lags=WINDOW)
+    forecaster.fit(SERIES)
+    path = str(tmp_path / "forecaster.joblib")
+    utils.save_forecaster(forecaster, path, verbose=False)
+    loaded = utils.load_forecaster(path, verbose=False)
+    assert_array_equal(loaded.predict(AHEAD), forecaster.predict(AHEAD))
+
+
 # mlforecast: tables with the lags' names
 
 
@@ -187,6 +198,14 @@ def test_mlforecast_warns_where_the_layout_is_forgotten():
     forecaster = mlforecast.MLForecast({"lstm": model()}, freq="MS", lags=range(1, WINDOW + 1))
     with pytest.warns(UserWarning, match="the lags of their names are 1, 2, 3, .*SequenceLayout"):
         forecaster.fit(panel())
+
+
+def test_mlforecast_without_names_is_refused():
+    mlforecast = pytest.importorskip("mlforecast")
+    models = {"lstm": make_pipeline(SequenceLayout(), model())}
+    forecaster = mlforecast.MLForecast(models, freq="MS", lags=range(1, WINDOW + 1))
+    with pytest.raises(ValueError, match="no columns with such names as lag_1"):
+        forecaster.fit(panel(), as_numpy=True)
 
 
 class Local(Pipeline):
