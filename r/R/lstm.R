@@ -157,7 +157,13 @@ new_lstm <- function(result, sequences, target, control, seed, call) {
 with_fitted_values <- function(object, sequences, target, lengths) {
   object$fitted.values <- predict_sequences(object, sequences, lengths, "response")
   object$y <- if (target$type == "regression") {
-    if (is.list(target$values) || length(dim(target$values)) > 1L) target$values else as.vector(target$values)
+    if (is.list(target$values)) {
+      lapply(target$values, function(steps) if (length(dim(steps)) == 1L) as.vector(steps) else steps)
+    } else if (length(dim(target$values)) > 1L) {
+      target$values
+    } else {
+      as.vector(target$values)
+    }
   } else if (!is.list(target$values)) {
     as_labels(match(target$levels[target$values + 1L], object$about$classes) - 1L, object)
   }

@@ -53,7 +53,7 @@ residuals.lstm <- function(object, ...) {
     stop_pylstm("There are residuals of models that were fitted in R to numbers; for classes see table(object$y, fitted(object)).")
   }
   if (is.list(object$y)) {
-    return(Map(function(y, row) y - object$fitted.values[row, seq_along(y)], object$y, seq_along(object$y)))
+    return(Map(function(y, fitted) y - fitted, object$y, object$fitted.values))
   }
   values <- object$y - object$fitted.values
   if (is.null(dim(values))) as.vector(values) else values

@@ -19,7 +19,7 @@
 #' @param ... Not used.
 #'
 #' @return A vector, a factor, or a matrix with a row for each sample (a column for each target); see the arguments.
-#'   With `return_sequences` predictions for each time step.
+#'   With `return_sequences` predictions for each time step; for a list of sequences a list of them.
 #' @examplesIf pylstm::pylstm_available()
 #' windows <- lstm_windows(AirPassengers, window = 12)
 #' fit <- lstm(windows$x, windows$y, loss = "gaussian", window_scaling = "mean", hidden_size = 8,
@@ -69,6 +69,9 @@ predict_sequences <- function(object, sequences, lengths, type) {
   if (object$about$type == "classification") {
     if (type %in% c("response", "class")) {
       codes <- ask("predict", live(object), sequences$values, lengths, "class")
+      if (is.list(codes)) {
+        return(stats::setNames(lapply(codes, function(steps) as_labels(as.vector(steps), object)), sequences$ids))
+      }
       labels <- as_labels(if (length(dim(codes)) > 1L) codes else as.vector(codes), object)
       return(if (is.null(dim(labels)) && !is.null(sequences$ids)) stats::setNames(labels, sequences$ids) else labels)
     }
@@ -89,6 +92,10 @@ predict_sequences <- function(object, sequences, lengths, type) {
 
 # Probabilities by level in the order of the factor, 0 for levels that the fit has not seen.
 with_all_levels <- function(prob, object, sequences) {
+  if (is.list(prob)) { # a matrix for each sequence, of its time steps
+    each <- lapply(prob, with_all_levels, object, list(ids = NULL))
+    return(stats::setNames(each, sequences$ids))
+  }
   levels <- object$levels
   if (length(dim(prob)) == 3L) {
     all <- array(0, c(dim(prob)[1:2], length(levels)), list(sequences$ids, NULL, levels))
@@ -101,6 +108,9 @@ with_all_levels <- function(prob, object, sequences) {
 }
 
 last_slice <- function(values, index) {
+  if (is.list(values)) {
+    return(lapply(values, last_slice, index))
+  }
   shape <- dim(values)
   n <- length(shape)
   slice <- values[seq.int((index - 1L) * prod(shape[-n]) + 1L, index * prod(shape[-n]))]
@@ -109,6 +119,10 @@ last_slice <- function(values, index) {
 
 # A vector for one target, a matrix with names for several.
 named <- function(values, object, sequences) {
+  if (is.list(values)) { # predictions for the time steps of each sequence
+    each <- lapply(values, function(steps) if (length(dim(steps)) == 1L) as.vector(steps) else steps)
+    return(stats::setNames(each, sequences$ids))
+  }
   if (length(dim(values)) <= 1L) {
     values <- as.vector(values)
     if (!is.null(sequences$ids)) names(values) <- sequences$ids

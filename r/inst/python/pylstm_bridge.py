@@ -210,8 +210,10 @@ def predict(model, X, lengths, what):
     if what == "std":
         return list(model.predict(X, return_std=True, **options))
     if what == "class":
-        labels = model.predict(X, **options)
-        return np.searchsorted(_network(model).classes_, labels).astype(np.int32)
+        labels, classes = model.predict(X, **options), _network(model).classes_
+        if isinstance(labels, list):  # of the time steps of each sequence
+            return [np.searchsorted(classes, of_steps).astype(np.int32) for of_steps in labels]
+        return np.searchsorted(classes, labels).astype(np.int32)
     if what == "prob":
         return model.predict_proba(X, **options)
     return model.transform(X, **options)
