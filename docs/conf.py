@@ -42,6 +42,7 @@ PAGES = {
     "README.md": "docs/index.md",
     "SECURITY.md": "docs/security.md",
     "benchmarks/LEARNING.md": "docs/benchmarks/learning.md",
+    "benchmarks/R.md": "docs/benchmarks/r.md",
     "benchmarks/README.md": "docs/benchmarks/method.md",
     "benchmarks/RESULTS.md": "docs/benchmarks/results.md",
     "benchmarks/SERIES.md": "docs/benchmarks/series.md",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._backtest import Backtest
     from ._classifier import LSTMClassifier
     from ._forecaster import LSTMForecaster
+    from ._layout import SequenceLayout
     from ._regressor import LSTMRegressor
     from ._scaler import SequenceScaler
     from ._splits import PanelSplit
@@ -30,6 +31,7 @@ __all__ = [
     "LSTMForecaster",
     "LSTMRegressor",
     "PanelSplit",
+    "SequenceLayout",
     "SequenceScaler",
     "__version__",
     "core",
@@ -51,6 +53,7 @@ _ON_FIRST_USE = {
     "LSTMForecaster": "_forecaster",
     "LSTMRegressor": "_regressor",
     "PanelSplit": "_splits",
+    "SequenceLayout": "_layout",
     "SequenceScaler": "_scaler",
     "forecast": "forecasting",
     "forecasting": "forecasting",

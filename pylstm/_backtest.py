@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from ._typing import Array, Floats
 from .inspection._drawing import COLORS, label_time, places_of
@@ -205,6 +206,7 @@ class Backtest:
         ValueError
             If there is no forecast of this series.
         """
+        check_matplotlib_support(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
         chosen = self.series[0] if series is None else series

@@ -27,6 +27,7 @@ from sklearn.utils.validation import (
 from . import _unchecked, core
 from ._checks import check_states
 from ._fitting import LocalEpochs, Samples, TrainingLoop, Weights, at_their_rows
+from ._layout import doubts_about_order
 from ._lazy_windows import Windows, hold_out_last
 from ._lengths import is_step
 from ._options import WINDOW_SCALINGS, Scaling
@@ -36,12 +37,15 @@ from ._units import Levels, fit_units
 from ._validation import (
     SERIES_DTYPES,
     aligned,
+    as_list_of_sequences,
     as_sequences,
     check_columns,
     check_range,
     check_sequence_lengths,
+    is_list_of_sequences,
     lengths_before_padding,
     pad_sequences,
+    quiet_about_nan,
     refuse_dates_and_masks,
     validate_sequences,
 )
@@ -87,6 +91,7 @@ class Inputs(NamedTuple):
     lengths: np.ndarray | None  # (n_samples,)
     levels: Levels | None  # the windows' own, where they are scaled by these
     scaling: Scaling | None
+    container: type | None = None  # in which they came one by one
 
     def take(self, rows):
         """Some of them."""
@@ -94,7 +99,9 @@ class Inputs(NamedTuple):
         if levels is not None:
             levels = Levels(*(array[rows] for array in levels))
             scaling = Scaling(*(array[rows] for array in scaling))
-        return Inputs(np.asarray(self.X[rows]), _rows_of(self.lengths, rows), levels, scaling)
+        return Inputs(
+            np.asarray(self.X[rows]), _rows_of(self.lengths, rows), levels, scaling, self.container
+        )
 
     def as_array(self):
         """The same; windows of many series as an array of their own."""
@@ -364,14 +371,8 @@ class BaseLSTM(
         classes=None,
     ):
         continuing = (incremental or self.warm_start) and hasattr(self, "_weights")
-        if incremental:
-            if continuing:
-                self._validate_params()  # scikit-learn does so before the first call only
-            if self.early_stopping:
-                raise ValueError(
-                    "partial_fit makes one pass over the samples and holds none of them out: it "
-                    "does not support early_stopping=True. Set early_stopping=False, or call fit."
-                )
+        if incremental and continuing:
+            self._validate_params()  # scikit-learn does so before the first call only
         self._check_combinations()
         # All work is done on a copy: whatever stops it leaves this estimator as it was.
         model = self._copy_to_continue() if continuing else self._clone()
@@ -397,6 +398,15 @@ class BaseLSTM(
                 del self.loss_curve_[self.n_iter_ :]
             raise
         return self
+
+    def _has_partial_fit(self):
+        """Whether the parameters allow for it; for `sklearn.utils.metaestimators.available_if`."""
+        if self.early_stopping:
+            raise AttributeError(
+                "partial_fit makes one pass over the samples and holds none of them out: it does not "
+                "support early_stopping=True. Set early_stopping=False, or call fit."
+            )
+        return True
 
     def _check_combinations(self):
         """Refuse parameters that contradict each other."""
@@ -449,11 +459,12 @@ class BaseLSTM(
             state["loss_curve_"] = state["loss_curve_"][: state["n_iter_"]]
         return state
 
+    @quiet_about_nan
     def _check_X(self, X, lengths=None, *, reset=False):
         """X as a validated view of sequences of float64 or float32, and their lengths."""
         refuse_dates_and_masks("lengths", lengths)
-        given = X
-        X, lengths = pad_sequences(X, lengths)
+        given = self._as_list(X, reset=reset)
+        X, lengths = pad_sequences(given, lengths)
         is_array = X is given
         if self.stateful and isinstance(X, Windows) and X.n_series > 1:
             raise ValueError(
@@ -479,6 +490,7 @@ class BaseLSTM(
         check_range(sequences, lengths, dtype, allow_nan=missing, estimator=self)
         n_timesteps = sequences.shape[1]
         if reset:
+            self._doubt_order(X)
             self.n_timesteps_ = n_timesteps if lengths is None else None
             self._was_told_lengths = told
         elif self.n_timesteps_ not in (None, n_timesteps) and lengths is None:
@@ -495,6 +507,33 @@ class BaseLSTM(
                 stacklevel=users_level(),
             )
         return sequences, lengths
+
+    def _doubt_order(self, X):
+        """Warn of an X that shows by names or shape that it is laid out in another way."""
+        message = None
+        if X.ndim == 3 and X.shape[1] == 1 < X.shape[2] and not self.stateful:
+            if self.n_timesteps is None:
+                message = (
+                    f"X has one time step of {X.shape[2]} features. If its axes are (n_samples, "
+                    "n_features, n_timesteps), as sktime and aeon have them, put "
+                    f"pylstm.SequenceLayout(order='features') before this {type(self).__name__} in a "
+                    "pipeline; if not, set n_timesteps=1."
+                )
+        elif X.ndim == 2 and hasattr(self, "feature_names_in_"):
+            doubts = doubts_about_order(self.feature_names_in_, self.n_timesteps)
+            if doubts is not None:
+                message = (
+                    "The columns of X are read as time steps from the oldest to the newest, but "
+                    f"{doubts}. Put pylstm.SequenceLayout() before this {type(self).__name__} in a "
+                    "pipeline: it reads the names."
+                )
+        if message is not None:
+            warnings.warn(message, stacklevel=users_level())
+
+    def _as_list(self, X, *, reset=False):
+        """Sequences one by one as a list of these; anything else as it is."""
+        one_feature = not reset and self.n_features_in_ == self._architecture.n_features == 1
+        return as_list_of_sequences(X, one_feature=one_feature)
 
     def _as_in_fit(self, X):
         """X as sequences of the features that the network reads, whatever `n_timesteps` is by now."""
@@ -519,7 +558,7 @@ class BaseLSTM(
             )
         sequences, lengths = self._check_X(X, lengths, reset=reset)
         y = aligned(self._check_y(y, sequences, lengths, reset=reset))
-        check_consistent_length(sequences, y)
+        self._check_n_samples(X, sequences, y)
         loss = self._make_loss(y)
         if loss._restricts_targets:
             padded = lengths is not None and self.return_sequences
@@ -545,6 +584,16 @@ class BaseLSTM(
                 "non-zero number."
             )
         return Samples(sequences, lengths, y, sample_weight, rows)
+
+    def _check_n_samples(self, X, sequences, y):
+        levels = getattr(getattr(X, "index", None), "levels", [()])  # of a MultiIndex
+        if len(y) == len(levels[0]) < len(sequences):
+            raise ValueError(
+                f"X has a row for each of {len(sequences)} time steps, of {len(y)} sequences by the first "
+                "level of its index. Pass the sequences one by one, as a list: "
+                "[table for _, table in X.groupby(level=0)]."
+            )
+        check_consistent_length(sequences, y)
 
     def _combined_weight(self, y, sample_weight):
         """The samples' weights together with those that the estimator gives them."""
@@ -657,6 +706,7 @@ class BaseLSTM(
         self.validation_scores_ = None
         self.n_iter_ = self.t_ = 0
 
+    @quiet_about_nan
     def _learn_units(self, samples):
         """How the network's numbers follow from those of X and y, from the samples to train on."""
         n_features = samples.X.shape[2]
@@ -786,7 +836,26 @@ class BaseLSTM(
     def _check_inputs(self, X, lengths):
         """The same for what users pass."""
         check_is_fitted(self)
-        return self._inputs(*self._check_X(X, lengths), core.effective_n_threads(self.n_jobs))
+        listed = self._as_list(X)
+        inputs = self._inputs(
+            *self._check_X(listed, lengths), core.effective_n_threads(self.n_jobs)
+        )
+        return inputs._replace(container=type(X) if is_list_of_sequences(listed) else None)
+
+    def _as_given(self, inputs, predictions):
+        """Predictions of time steps for each sequence by itself, where X holds sequences so."""
+        if inputs.container is None or not self._architecture.return_sequences:
+            return predictions
+        lengths = inputs.lengths
+        if lengths is None:
+            lengths = np.full(len(predictions), predictions.shape[1])
+        pieces = [steps[:length].copy() for steps, length in zip(predictions, lengths, strict=True)]
+        if issubclass(inputs.container, list | tuple):
+            return pieces
+        array = np.empty(len(pieces), dtype=object)
+        for n, piece in enumerate(pieces):  # NumPy would make one array of pieces of one length
+            array[n] = piece
+        return array
 
     def _call(self, function, inputs, state, n_threads, **options):
         """Call a function of `_unchecked` for inputs and the states that they start from."""
@@ -1110,7 +1179,8 @@ class BaseLSTM(
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         tags.input_tags.allow_nan = self.missing == "mask"
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        preserves = ["float64", "float32"] if self.dtype == "float32" else ["float64"]
+        tags.transformer_tags.preserves_dtype = preserves
         return tags
 
 

@@ -104,7 +104,8 @@ def contiguous(array, dtype):
     flags = array.flags  # np.require asks for the same, and takes three microseconds
     if array.dtype == dtype and flags.c_contiguous and flags.aligned:
         return array
-    return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
+    with np.errstate(invalid="ignore"):  # of R's NA, a signalling NaN
+        return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
 
 
 def dense(name, array, shape, dtype):

@@ -1,5 +1,7 @@
 """The classifier: softmax over the network's outputs."""
 
+import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +10,7 @@ from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import check_array, column_or_1d, compute_class_weight
 from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight
 
@@ -15,11 +18,14 @@ from . import core
 from ._base import BaseLSTM, States, of_one_fit
 from ._documentation import documented
 from ._lengths import is_step
+from ._public import public_in
 from ._typing import Array, ArrayLike, RandomState
 from ._validation import pad_targets, refuse_dates_and_masks, refuse_masks
+from ._warnings import users_level
 from .training import Averaging, Schedule, TrainingCallback
 
 
+@public_in("pylstm")
 @documented
 class LSTMClassifier(ClassifierMixin, BaseLSTM):
     """Long short-term memory network that predicts classes from sequences.
@@ -32,7 +38,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
     {network}
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, by which those of their samples are multiplied; "balanced" weighs each
-        class by the inverse of its frequency. None means ones.
+        class by the inverse of its frequency, or of its share in `sample_weight`. None means ones.
 
     {parameters}
     Attributes
@@ -172,6 +178,15 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         )
         self.class_weight = class_weight
 
+    def _has_partial_fit(self):
+        if isinstance(self.class_weight, str):
+            raise AttributeError(
+                "class_weight='balanced' needs all of y: partial_fit does not support it. Pass the "
+                "weights as a dict, or use fit."
+            )
+        return super()._has_partial_fit()
+
+    @available_if(_has_partial_fit)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,
@@ -203,14 +218,12 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         Raises
         ------
         TypeError, ValueError
-            As for `fit`; also if `early_stopping` or `class_weight="balanced"` is set, the network
-            differs from that of earlier calls, or `y` has other classes.
+            As for `fit`; also if the network differs from that of earlier calls, or `y` has other
+            classes.
+
+        AttributeError
+            With `early_stopping` or `class_weight="balanced"`: there is no such method then.
         """
-        if isinstance(self.class_weight, str):
-            raise ValueError(
-                "class_weight='balanced' needs all of y: partial_fit does not support it. Pass the "
-                "weights as a dict, or use fit."
-            )
         if classes is None and not hasattr(self, "classes_"):
             raise ValueError("classes must be passed on the first call to partial_fit.")
         if classes is not None:
@@ -254,7 +267,8 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         -------
         y : ndarray of shape (n_samples,)
             The classes of the largest probability. With `return_sequences` those of each time step,
-            (n_samples, n_timesteps); what follows a sample's end means nothing.
+            (n_samples, n_timesteps), where what follows a sample's end means nothing; for a list of
+            sequences a list.
 
         state : States
             A named tuple (h, c) as `initial_state`; only with `return_state`.
@@ -269,7 +283,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         """
         inputs = self._check_inputs(X, lengths)
         output, state = self._finite_output(inputs, initial_state, return_state=return_state)
-        y = self.classes_[output.argmax(axis=-1)]
+        y = self._as_given(inputs, self.classes_[output.argmax(axis=-1)])
         return (y, state) if return_state else y
 
     @of_one_fit
@@ -292,14 +306,14 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         -------
         p : ndarray of shape (n_samples, n_classes)
             The probabilities, in the order of `classes_`; (n_samples, n_timesteps, n_classes) with
-            `return_sequences`.
+            `return_sequences`, for a list of sequences a list.
 
         state : States
             Only with `return_state`.
         """
         inputs = self._check_inputs(X, lengths)
         output, state = self._finite_output(inputs, initial_state, return_state=return_state)
-        p = self._to_predictions(self._in_dtype_of(X, output))
+        p = self._as_given(inputs, self._to_predictions(self._in_dtype_of(X, output)))
         return (p, state) if return_state else p
 
     @of_one_fit
@@ -315,8 +329,9 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         -------
         log_p : ndarray shaped as of `predict_proba`
         """
-        output, _ = self._finite_output(self._check_inputs(X, lengths))
-        return log_softmax(self._in_dtype_of(X, output), axis=-1)
+        inputs = self._check_inputs(X, lengths)
+        output, _ = self._finite_output(inputs)
+        return self._as_given(inputs, log_softmax(self._in_dtype_of(X, output), axis=-1))
 
     @of_one_fit
     def score(
@@ -409,9 +424,10 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
             )
         codes = y[:, 0].astype(np.intp)
         if isinstance(self.class_weight, str):  # "balanced"
-            seen = codes if sample_weight is None else codes[sample_weight > 0]
-            counts = np.bincount(seen, minlength=len(self.classes_))
-            by_class = len(seen) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+            counts = np.bincount(codes, sample_weight, minlength=len(self.classes_))
+            by_class = np.zeros(len(counts))
+            shares = counts[counts > 0] * np.count_nonzero(counts)
+            by_class[counts > 0] = counts.sum() / shares
         else:  # of all classes, whether or not they are among these samples
             by_class = compute_class_weight(
                 self.class_weight, classes=self.classes_, y=self.classes_
@@ -431,7 +447,27 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         self.n_outputs_ = len(self.classes_)
 
     def _strata(self, samples):
-        return None if self.return_sequences else samples.y[samples.rows, 0]
+        """The classes, if both parts can have samples of each."""
+        if self.return_sequences:
+            return None
+        codes = samples.y[samples.rows, 0]
+        counts = np.unique(codes, return_counts=True)[1]
+        n_held_out = math.ceil(self.validation_fraction * len(codes))
+        smaller_part = min(n_held_out, len(codes) - n_held_out)
+        return codes if counts.min() > 1 and len(counts) <= smaller_part else None
+
+    def _split(self, samples, X):
+        train, validation = super()._split(samples, X)
+        if not self.return_sequences:
+            held_out = np.setdiff1d(validation.y[validation.rows], train.y[train.rows])
+            if len(held_out):
+                warnings.warn(
+                    "early_stopping holds out all samples of these classes, of which the network "
+                    f"therefore learns nothing: {self.classes_[held_out.astype(int)].tolist()}. Pass "
+                    "samples of your own to validate on as X_val and y_val, or leave rare classes out.",
+                    stacklevel=users_level(),
+                )
+        return train, validation
 
     def _to_predictions(self, output, levels=None):
         return self._loss.prediction(output)
@@ -442,3 +478,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
     def _validation_score(self, y, log_p, sample_weight):
         of_class = np.take_along_axis(log_p, y.astype(np.intp), axis=-1)[:, 0]
         return np.average(of_class, weights=sample_weight)
+
+
+# For doctest, which looks for the classes of this module by the name of it.
+__test__ = {"LSTMClassifier": LSTMClassifier}

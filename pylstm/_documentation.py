@@ -127,7 +127,8 @@ _SHARED_DOCUMENTATION = {
     early_stopping : bool, default=False
         Whether to hold out `validation_fraction` of the samples (or to use `X_val` and `y_val`),
         stop when the score on them does not improve, and restore the weights that scored best.
-        See `shuffle` for which samples are held out; of windows that know their series and times
+        See `shuffle` for which samples are held out (at random, of each class its share where that
+        can be); of windows that know their series and times
         (:class:`pylstm.windows.Windows`) the last of each series, whatever `shuffle`.
 
     validation_fraction : float, default=0.1

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy.special import ndtri
 from sklearn.base import BaseEstimator, _fit_context, clone
+from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -20,6 +21,7 @@ from ._backtest import Backtest, as_drawn, naive_forecasts, naive_scale, season_
 from ._lazy_windows import positions_of, steps_before
 from ._options import WINDOW_SCALINGS
 from ._panel import ID_COL, TIME_COL, give_back, is_pandas, quoted
+from ._public import public_in
 from ._regressor import LSTMRegressor
 from ._times import GAPS
 from ._typing import Array, Estimator, RandomState
@@ -50,6 +52,7 @@ _OF_BACKTEST = {
 _N_PATHS = 1000
 
 
+@public_in("pylstm")
 class LSTMForecaster(BaseEstimator):
     """Forecasts series: one or many, with trends, levels and seasons as they are.
 
@@ -438,6 +441,8 @@ class LSTMForecaster(BaseEstimator):
         TypeError, ValueError
             As for `forecast`; if there is no such series.
         """
+        check_is_fitted(self, "model_")
+        check_matplotlib_support(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
         found = self._forecast(None, steps, interval, known)
@@ -707,3 +712,7 @@ def _joined(before, after):
             )
         return [_joined(first, second) for first, second in zip(before, after, strict=True)]
     return np.concatenate([np.asarray(before), np.asarray(after)])
+
+
+# For doctest, which looks for the classes of this module by the name of it.
+__test__ = {"LSTMForecaster": LSTMForecaster}

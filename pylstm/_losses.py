@@ -7,9 +7,11 @@ from typing import ClassVar
 import numpy as np
 
 from ._checks import require
+from ._public import public_in
 from ._typing import Array, NDArray
 
 
+@public_in("pylstm.core")
 @dataclass(frozen=True)
 class Loss:
     """What the network is trained to make small; z are its outputs, y the targets.
@@ -45,6 +47,7 @@ class Loss:
         return self
 
 
+@public_in("pylstm.core")
 @dataclass(frozen=True)
 class SquaredError(Loss):
     """(z - y)^2 / 2: predicts the mean.
@@ -59,6 +62,7 @@ class SquaredError(Loss):
     _kind = 0
 
 
+@public_in("pylstm.core")
 @dataclass(frozen=True)
 class AbsoluteError(Loss):
     """`|z - y|`: predicts the median.
@@ -73,6 +77,7 @@ class AbsoluteError(Loss):
     _kind = 1
 
 
+@public_in("pylstm.core")
 @dataclass(frozen=True)
 class Huber(Loss):
     """(z - y)^2 / 2 for errors up to `delta`, its tangent beyond: outliers pull with a bounded force.
@@ -121,6 +126,7 @@ class _HuberByTarget(Loss):
         return np.array(self.deltas, dtype=np.float64)
 
 
+@public_in("pylstm.core")
 @dataclass(frozen=True)
 class Quantile(Loss):
     """Pinball loss: predicts one or several quantiles of each target.
@@ -191,6 +197,7 @@ class Quantile(Loss):
         return np.array(self._tuple, dtype=np.float64)
 
 
+@public_in("pylstm.core")
 @dataclass(frozen=True)
 class Poisson(Loss):
     """e^z - y z: predicts the mean e^z of counts and other targets that are not negative.
@@ -219,6 +226,7 @@ class Poisson(Loss):
             )
 
 
+@public_in("pylstm.core")
 @dataclass(frozen=True)
 class Gaussian(Loss):
     """Negative log-likelihood of a normal distribution, but for its constant.
@@ -258,6 +266,7 @@ class Gaussian(Loss):
         return np.logaddexp(output[..., 1::2], 0) + output.dtype.type(1e-6)
 
 
+@public_in("pylstm.core")
 @dataclass(frozen=True)
 class LogLoss(Loss):
     """-ln softmax(z)[y], with y the number of a class: predicts the classes' probabilities.

@@ -7,9 +7,11 @@ import numpy as np
 
 from ._checks import check_in_place, check_real, float_dtype, require
 from ._options import Solver
+from ._public import public_in
 from ._typing import DTypeLike, NDArray
 
 
+@public_in("pylstm.core")
 class Optimizer:
     """Base of the optimisers: the state that a training pass reads and writes.
 
@@ -92,6 +94,7 @@ class Optimizer:
             raise ValueError("learning_rate must hold numbers that are finite and not negative.")
 
 
+@public_in("pylstm.core")
 class Adam(Optimizer):
     """Adam (Kingma & Ba 2015, algorithm 1).
 
@@ -141,6 +144,7 @@ class Adam(Optimizer):
         return Solver(self._solver, self.beta_1, self.beta_2, self.epsilon)
 
 
+@public_in("pylstm.core")
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019).
 
@@ -175,6 +179,7 @@ class AdamW(Adam):
         return super()._settings()._replace(weight_decay=self.weight_decay)
 
 
+@public_in("pylstm.core")
 class RMSprop(Optimizer):
     """Gradient descent by the sign and relative size of the gradient (Tieleman & Hinton 2012).
 
@@ -221,6 +226,7 @@ class RMSprop(Optimizer):
         return Solver(self._solver, beta_2=self.decay, epsilon=self.epsilon)
 
 
+@public_in("pylstm.core")
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum (Sutskever et al. 2013).
 

@@ -8,16 +8,24 @@ import numpy as np
 from scipy.special import xlogy
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils import check_array, column_or_1d
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight
 
 from . import core
 from ._base import BaseLSTM, States, of_one_fit
 from ._documentation import documented
 from ._lengths import is_step
+from ._public import public_in
 from ._typing import Array, ArrayLike, RandomState
 from ._units import fit_highway
-from ._validation import SERIES_DTYPES, check_columns, pad_targets, refuse_dates_and_masks
+from ._validation import (
+    SERIES_DTYPES,
+    check_columns,
+    pad_targets,
+    quiet_about_nan,
+    refuse_dates_and_masks,
+)
 from .training import Averaging, Schedule, TrainingCallback
 
 if TYPE_CHECKING:
@@ -32,7 +40,18 @@ _LOSSES = {
     "gaussian": core.Gaussian(),
 }
 
+# What losses are called elsewhere, and here.
+_OTHER_NAMES = {
+    **dict.fromkeys(("mse", "mean_squared_error", "l2", "regression"), "squared_error"),
+    **dict.fromkeys(("mae", "mean_absolute_error", "l1", "regression_l1"), "absolute_error"),
+    **dict.fromkeys(("huber_loss", "smooth_l1", "smooth_l1_loss"), "huber"),
+    **dict.fromkeys(("pinball", "pinball_loss", "quantile_loss"), "quantile"),
+    **dict.fromkeys(("poisson_nll", "poisson_nll_loss", "count:poisson"), "poisson"),
+    **dict.fromkeys(("normal", "gaussian_nll", "gaussian_nll_loss", "nll"), "gaussian"),
+}
 
+
+@public_in("pylstm")
 @documented
 class LSTMRegressor(RegressorMixin, BaseLSTM):
     """Long short-term memory network that predicts numbers from sequences.
@@ -230,6 +249,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         self.target_features = target_features
         self.highway = highway
 
+    @available_if(BaseLSTM._has_partial_fit)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,
@@ -257,8 +277,10 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         Raises
         ------
         TypeError, ValueError
-            As for `fit`; also if `early_stopping` is set, or the network differs from that of
-            earlier calls.
+            As for `fit`; also if the network differs from that of earlier calls.
+
+        AttributeError
+            With `early_stopping`: there is no such method then.
         """
         return self._fit(X, y, sample_weight, lengths, incremental=True)
 
@@ -299,8 +321,9 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         y : ndarray of shape (n_samples,) or (n_samples, n_targets)
             The predictions, 1-D for a single target. Several quantiles add a last axis, in which they
             are in increasing order. With `return_sequences`, as the `y` in `fit`: (n_samples,
-            n_timesteps) or (n_samples, n_timesteps, n_targets); what follows a sample's end
-            means nothing. float32 if `X` and the parameter `dtype` are, float64 otherwise.
+            n_timesteps) or (n_samples, n_timesteps, n_targets), where what follows a sample's end
+            means nothing; for a list of sequences a list. float32 if `X` and the parameter `dtype`
+            are, float64 otherwise.
 
         y_std : ndarray shaped as y
             Only with `return_std`.
@@ -330,6 +353,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
                     f"{type(self).__name__} was fitted with {self._loss!r}."
                 )
             results.append(self._without_axis(self._deviations(output, inputs.levels)))
+        results = [self._as_given(inputs, result) for result in results]
         if return_state:
             results.append(state)
         return results[0] if len(results) == 1 else tuple(results)
@@ -389,6 +413,15 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         from .forecasting import forecast
 
         return forecast(self, history, steps, **options)
+
+    def _validate_params(self):
+        try:
+            super()._validate_params()
+        except InvalidParameterError as error:
+            name = _OTHER_NAMES.get(self.loss.lower()) if isinstance(self.loss, str) else None
+            if name is None:
+                raise
+            raise InvalidParameterError(f"{error} It is called loss={name!r} here.") from None
 
     def _make_loss(self, y):
         if self.loss == "quantile" and self.quantile is not None:
@@ -456,6 +489,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         if self.highway:
             self._fit_highway(samples)
 
+    @quiet_about_nan
     def _fit_highway(self, samples):
         """Start from a linear regression; what it leaves is what the network learns, in units of its own."""
         arch = self._architecture
@@ -470,7 +504,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         spread = np.ones(self._n_targets)
         if self._standardizes:
             # Not less than a thousandth: of a series without any noise nothing would be left to scale.
-            spread = np.maximum(highway.residuals.std(axis=0), 1e-3).astype(np.float32)
+            spread = np.maximum(highway.spread, 1e-3).astype(np.float32)
             targets = self._units.targets
             self._units = self._units._replace(
                 targets=targets._replace(scale=targets.scale * spread)
@@ -568,6 +602,9 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
+        tags.target_tags.positive_only = self.loss == "poisson" or isinstance(
+            self.loss, core.Poisson
+        )
         return tags
 
 
@@ -597,3 +634,7 @@ def _point_score(loss, y, prediction, sample_weight):
         for k, q in enumerate(np.atleast_1d(loss.quantiles))
     ]
     return float(np.mean(scores))
+
+
+# For doctest, which looks for the classes of this module by the name of it.
+__test__ = {"LSTMRegressor": LSTMRegressor}

@@ -10,14 +10,17 @@ from sklearn.utils import check_array, gen_batches
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ._lengths import is_step
+from ._public import public_in
 from ._typing import Array, ArrayLike
 from ._validation import (
     POSITIVE_INTEGER,
     SERIES_DTYPES,
+    as_list_of_sequences,
     as_sequences,
     check_sequence_lengths,
     check_sequences,
     is_list_of_sequences,
+    quiet_about_nan,
     refuse_dates_and_masks,
     refuse_lengths_of_list,
     validate_sequences,
@@ -72,6 +75,7 @@ def _keep_sequences_arrays(cls):
     return cls
 
 
+@public_in("pylstm")
 @_keep_sequences_arrays
 class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Standardise each feature of sequences over samples and time steps together.
@@ -242,6 +246,7 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self.partial_fit(X, y, sample_weight, lengths=lengths)
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @quiet_about_nan
     def partial_fit(
         self,
         X: Any,
@@ -283,6 +288,7 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             If X is a sparse matrix, or `lengths` are not ints.
         """
         first_call = not hasattr(self, "scaler_")
+        X = self._as_list(X)
         n_dims = _n_dims(X)
         if not first_call:
             self._check_n_dims(X)
@@ -395,6 +401,7 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             If `lengths` are not ints.
         """
         check_is_fitted(self, "scaler_")
+        X = self._as_list(X)
         self._check_n_dims(X)
         X, sequences, lengths = self._check_X(X, lengths, **self._output_params())
         return self._map_features(self.scaler_.transform, X, sequences, lengths)
@@ -427,6 +434,7 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             If `lengths` are not ints.
         """
         check_is_fitted(self, "scaler_")
+        X = self._as_list(X)
         self._check_n_dims(X)
         X, sequences, lengths = self._check_X(X, lengths, names=False, **self._output_params())
         return self._map_features(self.scaler_.inverse_transform, X, sequences, lengths)
@@ -446,6 +454,11 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """What each feature is divided by."""
         return self.scaler_.scale_
 
+    def _as_list(self, X):
+        """Sequences one by one as a list of these; anything else as it is."""
+        one_feature = getattr(self, "_n_dims_in", None) == 3 and self.n_features_in_ == 1
+        return as_list_of_sequences(X, one_feature=one_feature)
+
     def _check_n_dims(self, X):
         """Refuse flattened windows after a fit on 3-D sequences, and the other way round."""
         n_dims = _n_dims(X)
@@ -455,6 +468,7 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
                 f"{self._n_dims_in}-D X. Reshape your data to the number of dimensions in fit."
             )
 
+    @quiet_about_nan
     def _check_X(self, X, lengths, *, reset=False, names=True, **check_params):
         """Check sequences, their features (unless `names` are to be ignored) and lengths.
 
@@ -502,6 +516,7 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             "ensure_all_finite": False,
         }
 
+    @quiet_about_nan
     def _map_features(self, function, X, sequences, lengths):
         """Apply a method of `scaler_`, in place, to the time steps of X as rows of features."""
         if lengths is None:
@@ -523,3 +538,7 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+# For doctest, which looks for the classes of this module by the name of it.
+__test__ = {"SequenceScaler": SequenceScaler}

@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import Interval, validate_parameter_constra
 from sklearn.utils.validation import check_consistent_length
 
 from ._lazy_windows import Windows
+from ._public import public_in
 from ._typing import ArrayLike, Integers
 
 _COUNT = Interval(Integral, 1, None, closed="left")
@@ -21,6 +22,7 @@ _CONSTRAINTS = {
 }
 
 
+@public_in("pylstm")
 class PanelSplit(BaseCrossValidator):
     """Splits windows of one or many series in the order of time, all series at the same time.
 
@@ -180,3 +182,7 @@ def _times_of_targets(X, groups):
     if groups is not None and times.ndim != 1:
         raise ValueError(f"groups must be times of shape (n_samples,), got {times.shape}.")
     return (times, times) if times.ndim == 1 else (times.min(axis=1), times.max(axis=1))
+
+
+# For doctest, which looks for the classes of this module by the name of it.
+__test__ = {"PanelSplit": PanelSplit}

@@ -239,6 +239,7 @@ class Highway(NamedTuple):
     coef: np.ndarray  # (n_targets, n_steps * n_inputs)
     intercept: np.ndarray  # (n_targets,)
     residuals: np.ndarray  # (n, n_targets): of the samples that it was fitted to
+    spread: np.ndarray  # (n_targets,): their deviation, by the samples' weights
 
 
 def fit_highway(samples, y, units, n_steps, with_missing, n_threads):
@@ -274,11 +275,15 @@ def fit_highway(samples, y, units, n_steps, with_missing, n_threads):
     X, y = np.concatenate(parts), y[samples.rows].astype(np.float64)
     weight = _rows_of(samples.sample_weight, samples.rows)
     if len(y) < 3:  # generalised cross-validation leaves one out, and something must vary
-        return Highway(np.zeros((y.shape[1], n_columns)), np.zeros(y.shape[1]), y)
+        zeros = np.zeros((y.shape[1], n_columns))
+        return Highway(zeros, zeros[:, 0], y, y.std(axis=0))
     with threadpool_limits(1, user_api="blas"):  # the same bits for any number of threads
         ridge = RidgeCV(np.logspace(-6, 3, 19)).fit(X, y, sample_weight=weight)
         coef, intercept = np.atleast_2d(ridge.coef_), np.atleast_1d(ridge.intercept_)
-        return Highway(coef, intercept, y - X @ coef.T - intercept)
+        residuals = y - X @ coef.T - intercept
+        mean = np.average(residuals, axis=0, weights=weight)
+        variance = np.average((residuals - mean) ** 2, axis=0, weights=weight)
+        return Highway(coef, intercept, residuals, np.sqrt(variance))
 
 
 def _last_steps(samples, rows, units, n_steps, with_missing, n_threads):

@@ -1,5 +1,7 @@
 """Input checks that estimators, transformers and series share, on top of scikit-learn's."""
 
+from collections.abc import Mapping
+from functools import wraps
 from numbers import Integral
 
 import numpy as np
@@ -18,6 +20,99 @@ SERIES_DTYPES = (np.float64, np.float32)
 
 # Values looked at at a time, so that no temporary array is of the size of X.
 _CHUNK_SIZE = 2**20
+
+
+def quiet_about_nan(method):
+    """Decorator: no RuntimeWarning for NaN that NumPy takes for the result of an invalid operation.
+
+    R's NA is such a NaN (a signalling one), and arrays from R hold it where a value is missing.
+    """
+
+    @wraps(method)
+    def quiet(*args, **options):
+        with np.errstate(invalid="ignore"):
+            return method(*args, **options)
+
+    return quiet
+
+
+def as_list_of_sequences(X, *, one_feature=False):
+    """What holds sequences in another way than as a list of tables, as such a list; else X as it is.
+
+    Parameters
+    ----------
+    X : array-like
+        Sequences of one feature may have one dimension. They may stand in a list, an object array or a
+        Series; a table whose cells hold sequences (sktime's and aeon's "nested") has a feature in each
+        column, named by it.
+
+    one_feature : bool, default=False
+        Whether sequences of one feature are expected. Else those of one length are left as they are: as
+        the rows of windows of two dimensions.
+
+    Returns
+    -------
+    X : list of array-like of shape (n_timesteps_of_sample, n_features), or X
+
+    Raises
+    ------
+    TypeError, ValueError
+        If X is a dict, or if the cells of a row are of different lengths.
+    """
+    if type(X) is np.ndarray and X.dtype.kind != "O":
+        return X
+    if isinstance(X, Mapping) and not hasattr(X, "shape"):  # as some sparse arrays have
+        raise TypeError(
+            "X is a dict, whose keys say nothing of the order of y. Pass its sequences as a list in that "
+            "order, list(X.values()), or its columns as a DataFrame."
+        )
+    if hasattr(X, "iloc"):
+        if X.ndim == 1 and _is_object(X.dtype):
+            X = list(X)
+        elif _has_nested_cells(X):
+            return [_table_of_cells(X, row) for row in X.to_numpy()]
+        else:
+            return X
+    if not isinstance(X, list | tuple) and not (isinstance(X, np.ndarray) and X.ndim == 1):
+        return X
+    if len(X) == 0 or not all(isinstance(x, list | tuple) or np.ndim(x) == 1 for x in X):
+        return X
+    if not one_feature and len({len(sequence) for sequence in X}) == 1:
+        return X
+    if not all(map(_is_flat, X)):
+        return X
+    X = [refuse_dates_and_masks("X", sequence) for sequence in X]
+    return [np.asarray(sequence)[:, np.newaxis] for sequence in X]
+
+
+def _is_flat(sequence):
+    if isinstance(sequence, list | tuple):
+        return all(np.ndim(value) == 0 for value in sequence)
+    return not _is_object(getattr(sequence, "dtype", None)) or all(
+        np.ndim(value) == 0 for value in sequence
+    )
+
+
+def _is_object(dtype):
+    """Whether values of a dtype, of NumPy or of pandas, may be any objects."""
+    return getattr(dtype, "type", None) is np.object_
+
+
+def _has_nested_cells(table):
+    if table.ndim != 2 or 0 in table.shape or not all(map(_is_object, table.dtypes)):
+        return False
+    return all(np.ndim(cell) == 1 for cell in table.iloc[0])
+
+
+def _table_of_cells(table, cells):
+    lengths = {len(cell) for cell in cells}
+    if len(lengths) > 1:
+        raise ValueError(
+            "All features of a sequence must have the same time steps: X has a row whose cells hold "
+            f"{sorted(lengths)} values."
+        )
+    columns = [refuse_dates_and_masks("X", cell) for cell in cells]
+    return type(table)(np.column_stack(columns), columns=table.columns)
 
 
 def is_list_of_sequences(X):
@@ -192,7 +287,7 @@ def pad_targets(y, sequences, lengths=None):
     ValueError
         If the targets do not fit together, or the sequences.
     """
-    is_array_of_arrays = isinstance(y, np.ndarray) and y.dtype.kind == "O" and y.ndim == 1
+    is_array_of_arrays = _is_object(getattr(y, "dtype", None)) and y.ndim == 1  # a Series too
     if not isinstance(y, (list, tuple)) and not is_array_of_arrays:
         return y
     refuse_masks("y", list(y))
@@ -312,12 +407,15 @@ def check_range(sequences, lengths, dtype, *, allow_nan, estimator):
     if isinstance(sequences, Windows) and lengths is None:
         sequences = rows_read(sequences)[:, np.newaxis]
     if lengths is None:
-        assert_all_finite(
-            sequences,
-            allow_nan=allow_nan,
-            estimator_name=type(estimator).__name__,
-            input_name="X",
-        )
+        try:
+            assert_all_finite(sequences, allow_nan=allow_nan, input_name="X")
+        except ValueError as error:
+            if "contains NaN" not in str(error):
+                raise
+            raise ValueError(
+                f"Input X contains NaN. With missing='mask' {type(estimator).__name__} takes NaN for a "
+                "missing value; without, only time steps of NaNs alone at a sequence's end, for padding."
+            ) from None
     dtype = np.dtype(dtype)
     if sequences.dtype.itemsize <= dtype.itemsize:
         return

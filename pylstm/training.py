@@ -14,9 +14,10 @@ import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -747,7 +748,11 @@ class Checkpoint(TrainingCallback):
             joblib.dump(model, file)
 
 
-@dataclass
+# When the trainings under a limit began: of a callback, which is a parameter, training changes nothing.
+_began: WeakKeyDictionary[Estimator, float] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
 class TimeLimit(TrainingCallback):
     """End the training after the first epoch at whose end the time is over.
 
@@ -773,18 +778,17 @@ class TimeLimit(TrainingCallback):
     """
 
     seconds: float
-    _end: float = field(default=np.inf, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         require("seconds", self.seconds, Real, "a number of seconds, more than 0", lambda v: v > 0)
 
     def before_training(self, model: Estimator) -> None:
         """See `TrainingCallback`."""
-        self._end = time.monotonic() + self.seconds
+        _began[model] = time.monotonic()
 
     def after_iteration(self, model: Estimator, epoch: int, evals_log: EvalsLog) -> bool:
         """See `TrainingCallback`."""
-        return time.monotonic() >= self._end
+        return time.monotonic() >= _began[model] + self.seconds
 
 
 # For the training loop

@@ -96,9 +96,7 @@ def metadata_routing():
 
 
 def _set_chunk_size(monkeypatch, n_numbers):
-    from pylstm import SequenceScaler
-
-    monkeypatch.setattr(f"{SequenceScaler.__module__}._CHUNK_SIZE", n_numbers)
+    monkeypatch.setattr("pylstm._scaler._CHUNK_SIZE", n_numbers)
 
 
 @pytest.fixture

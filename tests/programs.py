@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 
 
-def run_python(code, timeout=60, **environment):
+def run_python(code, timeout=600, **environment):
     """What the program prints; its failure, or its hanging, is the test's.
 
     It runs in this folder: in the project's root it would import the sources, not what is installed.

@@ -58,7 +58,11 @@ def with_huge_head(regressor):
 
 WRONG_DATA = {
     # in fit
-    "NaN in X": (lambda: model().fit(with_value(X, np.nan), y), ValueError, "contains NaN"),
+    "NaN in X": (
+        lambda: model().fit(with_value(X, np.nan), y),
+        ValueError,
+        r"contains NaN\. With missing='mask'",
+    ),
     "inf in X": (lambda: model().fit(with_value(X, np.inf), y), ValueError, "contains infinity"),
     "-inf in X": (lambda: model().fit(with_value(X, -np.inf), y), ValueError, "contains infinity"),
     "X too large for float32": (
@@ -235,7 +239,33 @@ WRONG_DATA = {
         r"got \['a', 'b'\] and \[\]",
     ),
     "sparse X": (lambda: model().fit(sparse.csr_array(X[:, :, 0]), y), TypeError, "[Ss]parse"),
-    "ragged X": (lambda: model().fit([[1.0, 2.0], [1.0]], [0.0, 1.0]), ValueError, "inhomogeneous"),
+    "ragged X of scalars and lists": (
+        lambda: model().fit([[1.0, 2.0], [[1.0]]], [0.0, 1.0]),
+        ValueError,
+        "inhomogeneous",
+    ),
+    "a dict of sequences": (
+        lambda: model().fit(dict(enumerate(X)), y),
+        TypeError,
+        r"X is a dict.* list\(X.values\(\)\)",
+    ),
+    "a dict of sequences in SequenceScaler": (
+        lambda: SequenceScaler().fit(dict(enumerate(X))),
+        TypeError,
+        "X is a dict",
+    ),
+    "dates in sequences of one dimension": (
+        lambda: model().fit([DATES[0, :, 0], DATES[1, :4, 0]], y[:2]),
+        TypeError,
+        "X holds dates",
+    ),
+    "steps as rows": (
+        lambda: model().fit(
+            pd.DataFrame(X.reshape(120, 2), pd.MultiIndex.from_product([range(20), range(6)])), y
+        ),
+        ValueError,
+        r"120 time steps, of 20 sequences .* X.groupby\(level=0\)",
+    ),
     "n_timesteps does not divide the columns": (
         lambda: model(n_timesteps=5).fit(X.reshape(20, 12), y),
         ValueError,
@@ -474,6 +504,15 @@ def test_wrong_parameters_raise(parameters):
     for estimator, targets in ((model(**parameters), y), (classifier(**parameters), y > 0)):
         with pytest.raises(ValueError, match=f"The '{name}' parameter of LSTM"):
             estimator.fit(X, targets)
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "here"),
+    [("mse", "squared_error"), ("MAE", "absolute_error"), ("smooth_l1", "huber")],
+)
+def test_names_of_losses_elsewhere_are_told_what_they_are_here(elsewhere, here):
+    with pytest.raises(ValueError, match=f"Got '{elsewhere}' instead. It is called loss='{here}'"):
+        model(loss=elsewhere).fit(X, y)
 
 
 def test_every_parameter_has_a_row():

@@ -201,6 +201,10 @@ def test_in_one_batch_weight_is_repetition():
 def test_class_weight_is_the_equivalent_sample_weight(class_weight, weight):
     labels = np.where(np.arange(N_SAMPLES) < 70, "low", y)  # not balanced
     by_class = compute_sample_weight(class_weight, labels).astype(np.float32)
+    if class_weight == "balanced" and weight is not None:
+        of_label = {label: weight[labels == label].sum() for label in CLASSES}
+        by_class = [weight.sum() / 3 / of_label[label] for label in labels]
+        by_class = np.array(by_class, np.float32)
     equivalent = by_class if weight is None else by_class * weight.astype(np.float32)
     weighted = classifier(class_weight=class_weight).fit(X, labels, weight)
     assert_same_fit(weighted, classifier().fit(X, labels, equivalent))
@@ -231,6 +235,20 @@ def test_class_weight_is_for_classes_that_are_not_in_every_batch():
     stopped = classifier(class_weight={"high": 3.0}, early_stopping=True)
     stopped.fit(X, y, X_val=X[low], y_val=y[low])
     assert len(stopped.validation_scores_) == 3
+
+
+@pytest.mark.parametrize("times", [[0, 1, 2], [1, 3, 1]], ids=str)
+def test_balanced_class_weight_heeds_weights_as_it_does_repetitions(times):
+    times = np.resize(times, N_SAMPLES)
+    for labels in (y, np.where(times == 0, "of no weight", y)):
+        repeated = np.repeat(np.arange(N_SAMPLES), times)
+        balanced = classifier(class_weight="balanced", batch_size=1000)
+        weighted = clone(balanced).fit(X, labels, times)
+        expected = balanced.fit(X[repeated], labels[repeated])
+        of_known = np.isin(weighted.classes_, expected.classes_)
+        if of_known.all():
+            assert_array_equal(weighted.predict_proba(X), expected.predict_proba(X))
+        assert np.isfinite(weighted.predict_proba(X)).all()
 
 
 def test_class_weight_that_does_not_fit_raises():
@@ -287,6 +305,23 @@ def test_validation_samples_need_not_have_all_classes_and_no_others():
     assert len(stopped.validation_scores_) == 3
     with pytest.raises(ValueError, match=r"unseen labels.*other"):
         classifier(early_stopping=True).fit(X, y, X_val=X[:9], y_val=np.repeat("other", 9))
+
+
+def test_early_stopping_holds_out_at_random_where_classes_are_too_rare_for_their_share(train_calls):
+    letters = np.array([*"abcdefghij"])[np.arange(N_SAMPLES) % 10]  # ten classes, nine held out
+    single = np.where(np.arange(N_SAMPLES) == 5, "single", y)
+    for labels in (letters, single):
+        stopped = classifier(early_stopping=True).fit(X, labels)
+        assert stopped.classes_.tolist() == np.unique(labels).tolist()
+        assert len(train_calls[-1]["order"]) == N_SAMPLES - 9
+        assert len(stopped.validation_scores_) == 3
+
+
+def test_early_stopping_names_the_classes_that_it_leaves_no_sample_of():
+    labels = np.where(np.arange(N_SAMPLES) < N_SAMPLES - 5, y, "last")
+    with pytest.warns(UserWarning, match=r"learns nothing: \['last'\]") as warned:
+        classifier(early_stopping=True, shuffle=False).fit(X, labels)
+    assert warned[0].filename == __file__
 
 
 # Continuing
@@ -360,10 +395,15 @@ def test_failing_first_partial_fit_leaves_no_classes():
 
 
 def test_partial_fit_refuses_what_needs_all_samples():
-    with pytest.raises(ValueError, match="class_weight='balanced' needs all of y"):
-        classifier(class_weight="balanced").partial_fit(X, y, classes=CLASSES)
-    with pytest.raises(ValueError, match="does not support early_stopping=True"):
-        classifier(early_stopping=True).partial_fit(X, y, classes=CLASSES)
+    for parameters, message in (
+        ({"class_weight": "balanced"}, "class_weight='balanced' needs all of y"),
+        ({"early_stopping": True}, "does not support early_stopping=True"),
+    ):
+        assert not hasattr(classifier(**parameters), "partial_fit")
+        with pytest.raises(AttributeError) as error:
+            classifier(**parameters).partial_fit(X, y, classes=CLASSES)
+        assert message in str(error.value.__cause__)
+    assert hasattr(classifier(class_weight={"low": 2.0}), "partial_fit")
 
 
 def test_warm_start_equals_a_longer_fit():

@@ -188,8 +188,10 @@ def test_other_number_of_outputs_cannot_be_continued():
 
 
 def test_partial_fit_refuses_early_stopping():
-    with pytest.raises(ValueError, match="does not support early_stopping=True"):
+    assert not hasattr(model(early_stopping=True), "partial_fit")
+    with pytest.raises(AttributeError) as error:
         model(early_stopping=True).partial_fit(X, y)
+    assert "does not support early_stopping=True" in str(error.value.__cause__)
 
 
 def test_partial_fit_checks_parameters_in_every_call():

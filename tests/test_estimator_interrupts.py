@@ -212,22 +212,32 @@ def test_one_ctrl_c_ends_a_search_in_another_process():
         import os
         import signal
         import threading
-        import time
         import warnings
         import numpy as np
         from sklearn.model_selection import GridSearchCV
         from helpers.estimators import X, model, y
+        from pylstm.training import TrainingCallback
+
+        has_begun = threading.Event()
+
+        class Tells(TrainingCallback):
+            def after_iteration(self, model, epoch, evals_log):
+                has_begun.set()
+
+        def interrupt():
+            has_begun.wait()
+            os.kill(os.getpid(), signal.SIGINT)
 
         warnings.simplefilter("ignore")
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
-        endless = model(max_iter=10**7, n_iter_no_change=np.inf)
+        endless = model(max_iter=10**7, n_iter_no_change=np.inf, callbacks=[Tells()])
         search = GridSearchCV(endless, {"hidden_size": [2, 3, 4]}, n_jobs=1)
-        threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
+        threading.Thread(target=interrupt).start()
         try:
             search.fit(X, y)
         except KeyboardInterrupt as interrupt:
             print(interrupt)
         """,
-        timeout=30,
+        timeout=600,
     )
     assert "interrupted after" in output

@@ -42,7 +42,9 @@ def results(fitted, data, targets, **lengths):
     """All that a fitted regressor gives for sequences; of sequences what is there."""
     predicted = fitted.predict(data, **lengths)
     gates = fitted.gate_activations(data, **lengths)
-    if fitted.return_sequences:
+    if fitted.return_sequences and isinstance(data, list):
+        predicted = np.concatenate(predicted)
+    elif fitted.return_sequences:
         predicted = predicted[:, :N_TIMESTEPS][THERE]
     return [
         predicted,
@@ -133,6 +135,49 @@ def test_list_of_lists_and_of_dataframes_is_taken():
     expected = model().fit(ragged(X), y)
     assert_same_fit(model().fit([sample.tolist() for sample in ragged(X)], y), expected)
     assert_same_fit(model().fit([pd.DataFrame(sample) for sample in ragged(X)], y), expected)
+
+
+def test_sequences_of_one_feature_may_have_one_dimension():
+    pd = pytest.importorskip("pandas")
+    expected = model().fit(ragged(X[..., :1]), y)
+    walks = ragged(X[..., 0])
+    forms = {
+        "list": walks,
+        "tuple": tuple(walks),
+        "lists": [walk.tolist() for walk in walks],
+        "list of Series": [pd.Series(walk) for walk in walks],
+        "Series": pd.Series(walks),
+        "object array": np.array(walks, dtype=object),
+    }
+    for name, form in forms.items():
+        fitted = model().fit(form, y)
+        assert_same_fit(fitted, expected)
+        assert_array_equal(fitted.predict(form), expected.predict(ragged(X[..., :1])), name)
+        assert fitted.n_features_in_ == 1
+        assert_array_equal(fitted.predict(walks[:1]), fitted.predict(form)[:1])  # of one length
+
+
+def test_rows_of_one_length_are_windows_of_two_dimensions():
+    expected = model().fit(X[..., 0], y)
+    for form in (list(X[..., 0]), X[..., 0].tolist()):
+        fitted = model().fit(form, y)
+        assert_same_fit(fitted, expected)
+        assert fitted.n_features_in_ == N_TIMESTEPS
+
+
+def test_tables_whose_cells_hold_sequences_are_taken_by_the_names_of_their_columns():
+    pd = pytest.importorskip("pandas")
+    cells = [{"a": pd.Series(sample[:, 0]), "b": sample[:, 1]} for sample in ragged(X)]
+    nested = pd.DataFrame(cells)
+    fitted = model().fit(nested, y)
+    assert_same_fit(fitted, model().fit(ragged(X), y))
+    assert fitted.feature_names_in_.tolist() == ["a", "b"]
+    assert_array_equal(fitted.predict(nested), fitted.predict(ragged(X)))
+    with pytest.raises(ValueError, match="feature names should match"):
+        fitted.predict(nested[["b", "a"]])
+    nested.iloc[1, 1] = np.zeros(99)
+    with pytest.raises(ValueError, match=r"cells hold \[\d+, 99\] values"):
+        model().fit(nested, y)
 
 
 def test_lengths_belong_to_two_dimensional_windows_too():

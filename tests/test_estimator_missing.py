@@ -1,5 +1,7 @@
 """Missing values: taken where asked for, and what the network reads of them."""
 
+import warnings
+
 import numpy as np
 import pytest
 from helpers.estimators import (
@@ -15,6 +17,8 @@ from helpers.estimators import (
     y,
 )
 from numpy.testing import assert_array_equal
+
+from pylstm import SequenceScaler
 
 
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["", "lengths"])
@@ -79,3 +83,23 @@ def test_missing_values_are_announced_in_the_tags():
     for make in (model, classifier):
         assert make(missing="mask").__sklearn_tags__().input_tags.allow_nan
         assert not make().__sklearn_tags__().input_tags.allow_nan
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{}, {"highway": 2}, {"window_scaling": "mean", "target_features": 0}, {"standardize": False}],
+    ids=str,
+)
+def test_missing_values_from_r_print_no_warning(parameters):
+    from_r = WITH_GAPS.astype(np.float64)
+    # R's NA, a signalling NaN: NumPy calls what is computed with it invalid
+    from_r.view(np.uint64)[np.isnan(from_r)] = 0x7FF00000000007A2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        with pytest.raises(RuntimeWarning, match="invalid"):
+            from_r.astype(np.float32)
+        fitted = model(missing="mask", **parameters).fit(from_r, y)
+        predicted = fitted.predict(from_r)
+        scaled = SequenceScaler().fit(from_r).transform(from_r)
+    assert_array_equal(predicted, fitted.predict(WITH_GAPS.astype(np.float64)))
+    assert_array_equal(np.isnan(scaled), np.isnan(WITH_GAPS))

@@ -1,6 +1,7 @@
 """Pickles and other files: what they hold, and that it goes on exactly."""
 
 import copy
+import io
 import pickle
 
 import joblib
@@ -20,8 +21,10 @@ from numpy.testing import assert_array_equal
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 
+import pylstm
 import pylstm._persistence as persistence
-from pylstm import LSTMRegressor, SequenceScaler
+from pylstm import LSTMRegressor, SequenceScaler, core
+from pylstm.interop import trusted_types
 from pylstm.training import EMA, SWA
 
 
@@ -165,3 +168,33 @@ def test_classifier_without_optimizer_keeps_its_classes():
 def test_unfitted_estimator_has_no_copy_without_optimizer():
     with pytest.raises(NotFittedError):
         model().without_optimizer()
+
+
+def test_files_name_public_modules():
+    """What a module that starts with an underscore defines may move to another without a file's notice."""
+    public = [getattr(pylstm, name) for name in pylstm.__all__]
+    estimators = [cls for cls in public if hasattr(cls, "get_params")]
+    assert {cls.__module__ for cls in estimators} == {"pylstm"}
+    kinds = (core.Loss, core.Optimizer)
+    of_core = [getattr(core, name) for name in core.__all__]
+    settings = [cls for cls in of_core if isinstance(cls, type) and issubclass(cls, kinds)]
+    assert {cls.__module__ for cls in settings} == {"pylstm.core"}
+    stored = pickle.dumps(model(loss=core.Huber(0.5)).fit(X, y))
+    for name in (b"pylstm.core", b"Huber", b"Adam"):
+        assert name in stored
+    for name in (b"_regressor", b"_losses", b"_optimizers"):
+        assert b"pylstm." + name not in stored
+
+
+@pytest.mark.parametrize("estimator", [model(), classifier()], ids=["regressor", "classifier"])
+def test_trusted_types_are_all_that_a_fitted_model_consists_of(estimator):
+    stored = pickle.dumps(estimator.fit(X, LABELS if hasattr(estimator, "class_weight") else y))
+    named = set()
+
+    class Reader(pickle.Unpickler):
+        def find_class(self, module, name):
+            named.add(f"{module}.{name}")
+            return super().find_class(module, name)
+
+    Reader(io.BytesIO(stored)).load()
+    assert {name for name in named if name.startswith("pylstm")} <= set(trusted_types())

@@ -370,12 +370,14 @@ def test_the_highway_is_the_ridge_regression_of_the_last_steps(lengths, missing,
     mean = np.average(targets, axis=0, weights=weight)
     deviation = np.sqrt(np.average((targets - mean) ** 2, axis=0, weights=weight))
     standard = (targets - mean) / deviation
-    ridge = RidgeCV(np.logspace(-3, 3, 13)).fit(recent, standard, sample_weight=weight)
+    ridge = RidgeCV(np.logspace(-6, 3, 19)).fit(recent, standard, sample_weight=weight)
     n_states = fitted.hidden_size
     coef = fitted.output_coef_[n_states:] * fitted._units.targets.scale
     assert_allclose(coef, ridge.coef_.T * deviation, atol=2e-3)
     residuals = (standard - ridge.predict(recent)) * deviation
-    assert_allclose(fitted._units.targets.scale, residuals.std(axis=0), rtol=5e-3)
+    residuals -= np.average(residuals, axis=0, weights=weight)
+    spread = np.sqrt(np.average(residuals**2, axis=0, weights=weight))
+    assert_allclose(fitted._units.targets.scale, spread, rtol=5e-3)
 
 
 def test_what_is_linear_is_learned_at_once_and_what_is_not_by_the_network():
@@ -390,6 +392,15 @@ def test_what_is_linear_is_learned_at_once_and_what_is_not_by_the_network():
     network = model(highway=6, max_iter=60, hidden_size=16).fit(data[:300], bent[:300])
     left, learned = (1 - m.score(data[300:], bent[300:]) for m in (straight, network))
     assert learned < 0.3 * left
+
+
+def test_what_the_highway_leaves_is_scaled_by_the_samples_weights():
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(400, 6, 1))
+    noise = np.where(np.arange(400) < 200, 1.0, 10.0) * rng.normal(size=400)
+    weight = np.where(np.arange(400) < 200, 1.0, 1e-6)
+    fitted = model(highway=2).fit(data, data[:, -1, 0] + noise, sample_weight=weight)
+    assert fitted._units.targets.scale == pytest.approx(noise[:200].std(), rel=0.05)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from helpers.estimators import (
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import norm
 from sklearn.metrics import accuracy_score, d2_tweedie_score, log_loss, r2_score
+from sklearn.model_selection import cross_val_predict
 
 from pylstm import core
 
@@ -166,3 +167,44 @@ def test_classifier_validates_on_the_steps_that_are_there():
     assert stopped.best_validation_score_ == pytest.approx(expected, abs=1e-5)
     split = classifier(return_sequences=True, early_stopping=True, validation_fraction=0.3)
     assert len(split.fit(ragged(X), ragged(LABELS_STEPS)).validation_scores_) == 3
+
+
+@pytest.mark.parametrize("container", [list, tuple, "object array", "Series"], ids=str)
+def test_predictions_by_step_come_one_by_one_where_the_sequences_do(container):
+    def contained(array):
+        objects = np.empty(N_SAMPLES, dtype=object)
+        objects[:] = ragged(array)
+        if container == "Series":
+            return pytest.importorskip("pandas").Series(objects)
+        return objects if container == "object array" else container(objects)
+
+    def assert_one_by_one(predicted, whole):
+        assert isinstance(predicted, list if isinstance(container, type) else np.ndarray)
+        for one, of_all, length in zip(predicted, whole, LENGTHS, strict=True):
+            assert_array_equal(one, of_all[:length])
+
+    data = X.astype(np.float64)
+    listed = contained(data)
+    gaussian = model(return_sequences=True, loss="gaussian").fit(listed, contained(Y_STEPS))
+    mean, deviation, state = gaussian.predict(listed, return_std=True, return_state=True)
+    expected = gaussian.predict(data, lengths=LENGTHS, return_std=True, return_state=True)
+    assert_one_by_one(mean, expected[0])
+    assert_one_by_one(deviation, expected[1])
+    assert_array_equal(state.h, expected[2].h)
+    classes = classifier(return_sequences=True).fit(listed, contained(LABELS_STEPS))
+    for method in ("predict", "predict_proba", "predict_log_proba"):
+        predict = getattr(classes, method)
+        assert_one_by_one(predict(listed), predict(data, lengths=LENGTHS))
+
+
+def test_list_of_one_length_gives_a_list_too():
+    fitted = model(return_sequences=True).fit(X, Y_STEPS)
+    assert_array_equal(fitted.predict(list(X)), fitted.predict(X.astype(np.float64)))
+    assert isinstance(fitted.predict(list(X)), list)
+
+
+def test_cross_validated_predictions_of_sequences_of_different_lengths():
+    samples, targets = np.empty((2, N_SAMPLES), dtype=object)
+    samples[:], targets[:] = ragged(X), ragged(Y_STEPS)
+    predicted = cross_val_predict(model(return_sequences=True), samples, targets, cv=3)
+    assert [steps.shape for steps in predicted] == [(length, 2) for length in LENGTHS]

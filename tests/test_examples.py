@@ -18,14 +18,14 @@ pytestmark = pytest.mark.skipif(not EXAMPLES.exists(), reason="installed without
 
 
 def run_example(name, *arguments, cwd):
-    """What the script prints; a failure or more than two minutes fails the test."""
+    """What the script prints; its failure, or its hanging, is the test's."""
     package_parent = str(Path(pylstm.__file__).parents[1])  # the pylstm that is being tested
     result = subprocess.run(
         [sys.executable, str(EXAMPLES / name), *arguments],
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=900,
         env={**os.environ, "PYTHONPATH": package_parent},
     )
     assert result.returncode == 0, result.stderr

@@ -365,7 +365,6 @@ BAD = {
     "not fitted": (lambda: quick().forecast(), NotFittedError, "not fitted yet"),
     "score before fit": (lambda: quick().score(SALES), NotFittedError, "not fitted yet"),
     "backtest of nothing": (lambda: quick().backtest(), NotFittedError, "not fitted yet"),
-    "plot before fit": (lambda: quick().plot(), NotFittedError, "not fitted yet"),
     "window of no steps": (lambda: quick().set_params(window=0).fit(SALES), ValueError, "window"),
     "steps that are none": (lambda: quick().fit(SALES).forecast(0), ValueError, "steps"),
     "interval of everything": (lambda: quick().fit(SALES).forecast(4, 1.0), ValueError, "interval"),
@@ -499,7 +498,7 @@ def test_gaps_are_filled_and_masked():
     assert coming.prediction.index[0] == pd.Timestamp("2026-01-01")
     assert np.isfinite(coming).all()
     assert np.isfinite(forecaster.backtest(2).errors["naive"]["MASE"])
-    as_nan = pd.Series(SALES, index=MONTHS)
+    as_nan = pd.Series(SALES.copy(), index=MONTHS)
     as_nan[MONTHS[[50, 51, 70]]] = np.nan
     again = LSTMForecaster(12, 4, gaps="fill", random_state=0).fit(as_nan)
     assert_array_equal(again.forecast(), coming)

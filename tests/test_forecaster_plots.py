@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.panels import long_frame, panel_of
+from sklearn.exceptions import NotFittedError
 
 from pylstm import LSTMForecaster, LSTMRegressor
 
@@ -51,6 +52,11 @@ def test_a_forecast_is_drawn_after_the_end_of_its_series(series):
     assert history.get_ydata()[-1] == coming.get_ydata()[0]
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == ["forecast", "80% interval"]
+
+
+def test_nothing_is_drawn_before_fit():
+    with pytest.raises(NotFittedError):
+        quick().plot()
 
 
 def test_the_forecast_drawn_is_that_of_the_series_named():

@@ -144,4 +144,4 @@ def test_displays_ask_for_matplotlib(fitted):
 def test_import_leaves_matplotlib_alone():
     code = "import pylstm.inspection, sys; sys.exit('matplotlib' in sys.modules)"
     package_parent = str(Path(pylstm.__file__).parents[1])
-    subprocess.run([sys.executable, "-c", code], cwd=package_parent, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], cwd=package_parent, check=True, timeout=600)

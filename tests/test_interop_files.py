@@ -34,7 +34,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from pylstm import LSTMRegressor, SequenceScaler, forecast, sliding_windows
+from pylstm import LSTMRegressor, SequenceLayout, SequenceScaler, forecast, sliding_windows
 from pylstm._files import replacing
 from pylstm.core import Huber
 from pylstm.interop import load_model, save_model
@@ -235,6 +235,22 @@ def test_scalers_of_every_setting_and_columns():
         assert_same_state(vars(back[0]), vars(fitted[0]))
         assert_array_equal(back.predict(table), fitted.predict(table))
         back[0].partial_fit(table)
+
+
+def test_layouts_of_every_kind():
+    flat = X.reshape(45, -1)
+    table = pd.DataFrame(flat, columns=[f"{'ab'[k % 2]}_lag_{6 - k // 2}" for k in range(12)])
+    more = table.assign(month=np.arange(45.0))
+    for layout, given in (
+        (SequenceLayout(), more),
+        (SequenceLayout(6, order="steps", newest_first=True), flat),
+        (SequenceLayout(5, n_features=2, order="features", exogenous="last_step"), flat),
+        (SequenceLayout(order="features"), X),
+    ):
+        fitted = make_pipeline(layout, model()).fit(given, y)
+        back = copied(fitted)
+        assert_same_state(vars(back[0]), vars(fitted[0]))
+        assert_array_equal(back.predict(given), fitted.predict(given))
 
 
 def test_settings_of_scikit_learn_are_kept(metadata_routing):

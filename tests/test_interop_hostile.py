@@ -13,7 +13,7 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from pylstm import SequenceScaler
+from pylstm import SequenceLayout, SequenceScaler
 from pylstm.core import Quantile
 from pylstm.interop import _safetensors
 from pylstm.training import EMA
@@ -23,6 +23,10 @@ MODELS = {
     "classifier": lambda: classifier(bidirectional=True, class_weight={"up": 2.0}).fit(X, LABELS),
     "around": lambda: TransformedTargetRegressor(
         make_pipeline(SequenceScaler(), model(hidden_size=2)), transformer=StandardScaler()
+    ).fit(X, y),
+    "laid out": lambda: TransformedTargetRegressor(
+        make_pipeline(SequenceLayout(order="steps", newest_first=True), model(hidden_size=2)),
+        transformer=StandardScaler(),
     ).fit(X, y),
 }
 

@@ -88,7 +88,7 @@ def test_a_sequence_that_cannot_be_is_refused_at_once():
                     continue
                 raise AssertionError(T)
         """,
-        timeout=30,
+        timeout=600,
     )
 
 

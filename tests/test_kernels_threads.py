@@ -275,6 +275,6 @@ def test_every_other_instruction_set_of_this_processor_gives_the_numbers(instruc
         options = ["-qx", "-pno:cacheprovider", "-mon_every_instruction_set"]
         sys.exit(pytest.main([*options, *glob.glob("test_kernels_*.py")]))
         """,
-        timeout=240,
+        timeout=900,
         PYLSTM_ISA=instruction_set,
     )

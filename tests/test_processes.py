@@ -59,7 +59,7 @@ def test_child_of_a_process_that_ran_threads_gives_the_same_bits(method, tmp_pat
     if __name__ == "__main__":
         expected = fit_and_predict(2)
         with multiprocessing.get_context({method!r}).Pool(2) as pool:
-            for result in pool.map_async(fit_and_predict, [2, 2, 1]).get(timeout=50):
+            for result in pool.map_async(fit_and_predict, [2, 2, 1]).get(timeout=300):
                 np.testing.assert_array_equal(result, expected)
         np.testing.assert_array_equal(fit_and_predict(2), expected)
     """)
@@ -68,7 +68,7 @@ def test_child_of_a_process_that_ran_threads_gives_the_same_bits(method, tmp_pat
         [sys.executable, "-W", "ignore", str(program)],
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},  # of helpers
         check=True,
-        timeout=60,
+        timeout=600,
     )
 
 
@@ -155,7 +155,7 @@ def test_fit_in_a_fork_after_torch_ran_threads_returns():
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
         with multiprocessing.get_context("fork").Pool(2) as pool:
-            assert len(pool.map_async(fit_and_predict, [2, 2]).get(timeout=50)) == 2
+            assert len(pool.map_async(fit_and_predict, [2, 2]).get(timeout=300)) == 2
     """)
 
 
@@ -216,7 +216,7 @@ def test_fit_gives_the_same_bits_in_a_fork_and_in_threads():
 
         expected = fit_and_predict(2)
         with multiprocessing.get_context("fork").Pool(2) as pool:
-            results = pool.map_async(fit_and_predict, [2, 2, 1]).get(timeout=50)
+            results = pool.map_async(fit_and_predict, [2, 2, 1]).get(timeout=300)
         parallel = joblib.Parallel(n_jobs=3, backend="threading")
         results += parallel(joblib.delayed(fit_and_predict)(2) for _ in range(6))
         for result in results:

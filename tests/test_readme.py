@@ -62,7 +62,7 @@ def test_python_m_pytest_in_the_source_folder_tests_what_is_installed():
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=900,
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert "test_stream_refuses_what_does_not_fit" in result.stdout

@@ -142,11 +142,11 @@ def test_clone_copies_the_parameters_and_nothing_learned():
 
 def frame(columns=N_TIMESTEPS * N_FEATURES):
     pd = pytest.importorskip("pandas")
-    return pd.DataFrame(X_flat[:, :columns], columns=[f"lag{n}" for n in range(columns)])
+    return pd.DataFrame(X_flat[:, :columns], columns=[f"step{n}" for n in range(columns)])
 
 
 def test_dataframe_is_taken_with_its_names():
-    data, targets = frame(), frame()["lag0"]
+    data, targets = frame(), frame()["step0"]
     regressor = model(n_timesteps=N_TIMESTEPS, max_iter=3).fit(data, targets)
     assert regressor.feature_names_in_.tolist() == data.columns.tolist()
     assert regressor.n_features_in_ == N_TIMESTEPS * N_FEATURES
@@ -161,7 +161,7 @@ def test_dataframe_is_taken_with_its_names():
 
 def test_other_names_raise_and_no_names_warn():
     regressor = model(max_iter=2).fit(frame(), y)
-    renamed = frame().rename(columns={"lag0": "other"})
+    renamed = frame().rename(columns={"step0": "other"})
     with pytest.raises(ValueError, match="feature names should match"):
         regressor.predict(renamed)
     with pytest.warns(UserWarning, match="does not have valid feature names"):

@@ -189,15 +189,18 @@ def test_what_a_killed_process_has_left_is_removed_but_not_what_a_living_one_wri
 def test_time_limit(monkeypatch):
     now = 100.0
     monkeypatch.setattr(pylstm.training.time, "monotonic", lambda: now)
-    callback = TimeLimit(10)
-    callback.before_training(None)
+    callback, regressor, other = TimeLimit(10), model(), model()
+    callback.before_training(regressor)
     now = 109.9
-    assert callback.after_iteration(None, 0, {}) is False
-    assert callback == TimeLimit(10)
+    assert callback.after_iteration(regressor, 0, {}) is False
     now = 110.0
-    assert callback.after_iteration(None, 1, {}) is True
-    callback.before_training(None)  # of a warm start
-    assert callback.after_iteration(None, 2, {}) is False
+    assert callback.after_iteration(regressor, 1, {}) is True
+    callback.before_training(other)  # a limit may be that of several trainings at a time
+    assert callback.after_iteration(other, 0, {}) is False
+    assert callback.after_iteration(regressor, 1, {}) is True
+    callback.before_training(regressor)  # of a warm start
+    assert callback.after_iteration(regressor, 2, {}) is False
+    assert vars(callback) == {"seconds": 10}
 
 
 # In the estimators

@@ -7,6 +7,7 @@ from ._keras import from_keras, to_keras
 from ._onnx import register_onnx_converters, to_onnx
 from ._saving import load_model, save_model
 from ._torch import from_torch, to_torch
+from ._trusted import trusted_types
 
 __all__ = [
     "from_keras",
@@ -17,4 +18,5 @@ __all__ = [
     "to_keras",
     "to_onnx",
     "to_torch",
+    "trusted_types",
 ]

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from .. import core, training
 from .._base import BaseLSTM
 from .._fitting import Weights
+from .._layout import SequenceLayout
 from .._losses import LogLoss, Loss
 from .._options import WINDOW_SCALINGS
 from .._scaler import SequenceScaler
@@ -29,6 +30,7 @@ from ._network import ESTIMATORS, FittedNetwork, History, check_network, read_ne
 _CLASSES: dict[str, type[BaseEstimator]] = {
     **ESTIMATORS,
     "Pipeline": Pipeline,
+    "SequenceLayout": SequenceLayout,
     "SequenceScaler": SequenceScaler,
     "StandardScaler": StandardScaler,
     "TransformedTargetRegressor": TransformedTargetRegressor,
@@ -63,6 +65,8 @@ _LABEL_DTYPES = re.compile(
     r"[|<>=]?(b1|[iu][1248]|f[248]|U\d{1,6}|O|[mM]8(\[\d{0,9}[A-Za-z]{1,2}\])?)"
 )
 _MOST_LABEL_BYTES = 2**28
+
+_MOST_COLUMNS = 2**20  # of a layout: for what a file says of them, memory is asked for
 
 _SCALER_ARRAYS = ("mean_", "var_", "scale_")
 
@@ -99,6 +103,8 @@ class Encoder:
                 "scaler": self._standard_scaler(model.scaler_),
                 **self._features_in(model),
             }
+        elif isinstance(model, SequenceLayout):
+            encoded["fitted"] = {"shape_in": list(model._shape_in), **self._features_in(model)}
         elif isinstance(model, TransformedTargetRegressor):
             encoded["fitted"] = {
                 "training_dim": int(model._training_dim),
@@ -330,6 +336,9 @@ class Decoder:
             model.scaler_.set_output(transform="default")
             self._standard_scaler(model.scaler_, learned["scaler"])
             self._features_in(model, learned)
+        elif isinstance(model, SequenceLayout):
+            self._features_in(model, learned)
+            self._layout(model, learned["shape_in"])
         else:
             model._training_dim = _whole(learned["training_dim"], 1, 2)
             model.regressor_ = self.fitted(learned["regressor"], f"{place}regressor_.")
@@ -366,6 +375,13 @@ class Decoder:
             model._check_combinations()
         _restore_sklearn_settings(model, encoded)
         return model
+
+    def _layout(self, model, shape):
+        """What it learns is learned again, from no more than a shape and names."""
+        shape = tuple(_whole(size, 1, _MOST_COLUMNS) for size in shape)
+        if len(shape) not in (1, 2) or shape[-1] != model.n_features_in_:
+            raise ValueError(f"{shape} is no shape of samples of {model.n_features_in_} features")
+        model._learn(shape)
 
     def _step(self, encoded, place):
         if encoded is None or encoded == "passthrough":
@@ -643,7 +659,8 @@ def _decode_labels(encoded):
 def _no_form(model):
     return (
         f"A file that holds no code has no form for {type(model).__name__}: expected a fitted "
-        "LSTMRegressor or LSTMClassifier, a Pipeline of SequenceScaler, StandardScaler and one of them, "
+        "LSTMRegressor or LSTMClassifier, a Pipeline of SequenceLayout, SequenceScaler, StandardScaler "
+        "and one of them, "
         "or a TransformedTargetRegressor with StandardScaler around these. Of a search save the "
         "best_estimator_; anything else can be pickled."
     )

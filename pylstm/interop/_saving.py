@@ -44,8 +44,8 @@ def save_model(
     ----------
     model : estimator
         A fitted :class:`~pylstm.LSTMRegressor` or :class:`~pylstm.LSTMClassifier`; or one in a
-        :class:`~sklearn.pipeline.Pipeline` with :class:`~pylstm.SequenceScaler` and
-        :class:`~sklearn.preprocessing.StandardScaler`, or in a
+        :class:`~sklearn.pipeline.Pipeline` with :class:`~pylstm.SequenceLayout`,
+        :class:`~pylstm.SequenceScaler` and :class:`~sklearn.preprocessing.StandardScaler`, or in a
         :class:`~sklearn.compose.TransformedTargetRegressor` with StandardScaler.
 
     path : str, os.PathLike or binary file

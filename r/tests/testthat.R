@@ -1,0 +1,4 @@
+library(testthat)
+library(pylstm)
+
+test_check("pylstm")
