@@ -105,7 +105,7 @@ SERIES = {
     "CO2": (co2, MONTHLY),
     "air passengers": (r("datasets", "AirPassengers"), MONTHLY),
     "accidental deaths, US": (r("datasets", "USAccDeaths"), MONTHLY),
-    "drivers killed, UK": (r("datasets", "UKDriverDeaths"), MONTHLY),
+    "drivers killed or hurt, UK": (r("datasets", "UKDriverDeaths"), MONTHLY),
     "temperatures, Nottingham": (r("datasets", "nottem"), MONTHLY),
     "El Nino": (el_nino, MONTHLY),
     "wine sales, Australia": (r("forecast", "wineind"), MONTHLY),
