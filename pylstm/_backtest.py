@@ -27,6 +27,7 @@ _SEASONS = {
     "B": 5,
     "C": 5,
     "h": 24,
+    "H": 24,  # as pandas before 2.2 has it
 }
 
 
