@@ -3,7 +3,6 @@
 are. `no_fault` has threads that wait for each other as those of the kernels do, and nothing to find."""
 
 from cython.parallel cimport prange
-from libc.limits cimport INT_MAX
 from libc.stdlib cimport malloc
 
 
@@ -27,10 +26,12 @@ def out_of_bounds(long[::1] sums):
         sums[i] += i
 
 
-def overflow(long[::1] sums):
-    cdef int large = INT_MAX - 1 + <int> (sums.shape[0] > 0)
-    sums[0] = large + <int> sums.shape[0]
+def undefined(long[::1] sums):
+    cdef int n_bits = <int> sums.shape[0]
+    sums[0] = (<int> sums[0] + 1) << n_bits
 
 
 def leak(long[::1] sums):
-    sums[0] = <long> (<size_t> malloc(1000) & 1)
+    cdef long* lost = <long*> malloc(1000 * sizeof(long))
+    lost[sums.shape[0] - 1] = sums[0]
+    sums[0] = lost[sums.shape[0] - 1] + lost[0]
