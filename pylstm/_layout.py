@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._public import public_in
 from ._typing import Array
-from ._validation import POSITIVE_INTEGER, SERIES_DTYPES, validate_sequences
+from ._validation import POSITIVE_INTEGER, SERIES_DTYPES, ReadsSequences, validate_sequences
 
 # skforecast's lag_1 and sales_lag_1, mlforecast's lag1; not its expanding_mean_lag1, which is no lag.
 _LAG = re.compile(r"(?:(?P<feature>.+)_)?lag_(?P<lag>\d+)|lag(?P<number>\d+)")
@@ -73,7 +73,9 @@ def _shortened(values):
 
 
 @public_in("pylstm")
-class SequenceLayout(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class SequenceLayout(  # type: ignore[call-arg]
+    ReadsSequences, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+):
     """Sequences of the columns, or axes, in which other libraries lay out a series' windows.
 
     Tools that know lags, not sequences, give estimators a table with a column for each lag: the newest
@@ -368,13 +370,6 @@ class SequenceLayout(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
         """
         check_is_fitted(self)
         return np.array(self._names, dtype=object)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
 
 # For doctest, which looks for the classes of this module by the name of it.

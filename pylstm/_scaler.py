@@ -15,6 +15,7 @@ from ._typing import Array, ArrayLike
 from ._validation import (
     POSITIVE_INTEGER,
     SERIES_DTYPES,
+    ReadsSequences,
     as_list_of_sequences,
     as_sequences,
     check_sequence_lengths,
@@ -77,7 +78,7 @@ def _keep_sequences_arrays(cls):
 
 @public_in("pylstm")
 @_keep_sequences_arrays
-class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class SequenceScaler(ReadsSequences, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Standardise each feature of sequences over samples and time steps together.
 
     The values of a feature at all time steps of all samples have one mean and one standard
@@ -531,13 +532,6 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             else:
                 sequences[chunk][is_step(lengths[chunk], sequences.shape[1])] = rows
         return X
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
 
 # For doctest, which looks for the classes of this module by the name of it.

@@ -22,6 +22,17 @@ SERIES_DTYPES = (np.float64, np.float32)
 _CHUNK_SIZE = 2**20
 
 
+class ReadsSequences:
+    """Mixin: the tags of transformers of sequences, in which values may be missing."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
 def quiet_about_nan(method):
     """Decorator: no RuntimeWarning for NaN that NumPy takes for the result of an invalid operation.
 
