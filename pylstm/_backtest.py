@@ -7,14 +7,14 @@ import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from ._typing import Array, Floats
-from .inspection._drawing import COLORS, label_time, places_of
+from .inspection._drawing import COLORS, as_drawn, draw_interval, label_time, places_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 METRICS = ("MAE", "RMSE", "MASE", "coverage")
 
-# Time steps in a season, by the beginning of the name of a frequency.
+# Time steps in a season, by the name of a frequency without what tells start from end.
 _SEASONS = {
     "M": 12,
     "BM": 12,
@@ -255,15 +255,8 @@ class Backtest:
         for i, row in enumerate(drawn):
             x = x_of[row]
             if self.lower is not None:
-                ax.fill_between(
-                    x,
-                    of(self.lower, row),
-                    of(self.upper, row),
-                    color=COLORS[0],
-                    alpha=0.2,
-                    linewidth=0,
-                    label=f"{self.interval:.0%} interval" if i == 0 else None,
-                )
+                bounds = of(self.lower, row), of(self.upper, row)
+                draw_interval(ax, x, bounds, COLORS[0], self.interval if i == 0 else None)
             label = "forecasts" if i == 0 else None
             ax.plot(x, of(self.prediction, row), color=COLORS[0], label=label)
         x = sorted(actual)
@@ -272,27 +265,12 @@ class Backtest:
         ax.legend(frameon=False)
 
 
-def as_drawn(time):
-    """Times as displays take them: periods by their start, dates as their zone's clocks show them."""
-    if time.dtype != object:
-        return time
-    import pandas as pd
-
-    index = pd.Index(time)
-    if isinstance(index, pd.PeriodIndex):
-        index = index.to_timestamp()
-    elif isinstance(index, pd.DatetimeIndex):
-        index = index.tz_localize(None)
-    return np.asarray(index)
-
-
 def season_of(frequency):
     """Time steps in a season of series of a frequency, as pandas has it; 1 if nothing is known of it."""
     name = getattr(frequency, "rule_code", "").split("-")[0]
     if getattr(frequency, "n", 0) != 1:
         return 1
-    found = [start for start in _SEASONS if name.removesuffix("S").removesuffix("E") == start]
-    return _SEASONS[found[0]] if found else 1
+    return _SEASONS.get(name.removesuffix("S").removesuffix("E"), 1)
 
 
 def naive_forecasts(values, origins, horizon, season):

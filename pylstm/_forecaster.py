@@ -17,7 +17,7 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from ._backtest import Backtest, as_drawn, naive_forecasts, naive_scale, season_of
+from ._backtest import Backtest, naive_forecasts, naive_scale, season_of
 from ._lazy_windows import positions_of, steps_before
 from ._options import WINDOW_SCALINGS
 from ._panel import ID_COL, TIME_COL, give_back, is_pandas, quoted
@@ -33,7 +33,7 @@ from .forecasting import (
     interval_scores,
     predict_windows,
 )
-from .inspection._drawing import COLORS, label_time, places_of
+from .inspection._drawing import COLORS, as_drawn, draw_interval, label_time, places_of
 from .windows import cut_windows
 
 if TYPE_CHECKING:
@@ -468,10 +468,7 @@ class LSTMForecaster(BaseEstimator):
             joined = np.append(history[-1:], prediction)
             ax.plot(places[n_shown - 1 :], joined, color=color, label="forecast")
             if bounds:
-                label = f"{interval:.0%} interval"
-                ax.fill_between(
-                    places[n_shown:], *bounds, color=color, alpha=0.2, linewidth=0, label=label
-                )
+                draw_interval(ax, places[n_shown:], bounds, color, interval)
         label_time(ax, time, places, with_labels=True)
         if len(names) > 1:
             ax.set_title(f"Series {names[position]!s}", loc="left")
@@ -592,20 +589,18 @@ class LSTMForecaster(BaseEstimator):
                 "The forecaster was fitted without known features: name their columns in its parameter "
                 "known, or pass none."
             )
-        return _Found(
-            *continue_series(
-                self.model_,
-                self.series_ if series is None else series,
-                self.horizon if steps is None else int(steps),
-                known=known,
-                static=list(self.static) or None,
-                horizon=range(1, int(self.horizon) + 1),
-                interval=interval,
-                n_paths=_N_PATHS,
-                random_state=self.random_state,
-                settings=self._settings,
-                widening=self._widening(interval, self.calibration_scores_),
-            )
+        return continue_series(
+            self.model_,
+            self.series_ if series is None else series,
+            self.horizon if steps is None else int(steps),
+            known=known,
+            static=list(self.static) or None,
+            horizon=range(1, int(self.horizon) + 1),
+            interval=interval,
+            n_paths=_N_PATHS,
+            random_state=self.random_state,
+            settings=self._settings,
+            widening=self._widening(interval, self.calibration_scores_),
         )
 
     def _evaluate(self, cut, chosen, model, scores, season, interval):
@@ -635,14 +630,6 @@ class LSTMForecaster(BaseEstimator):
             interval=interval,
             season=season,
         )
-
-
-class _Found(NamedTuple):
-    """Forecasts of all series."""
-
-    panel: Any
-    results: list[Array]  # one or three arrays (n_series, n_steps, n_targets)
-    columns: list | None
 
 
 class _Clock(NamedTuple):

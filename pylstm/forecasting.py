@@ -12,9 +12,9 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, va
 
 from . import core
 from ._covariates import are_names, columns_of, feature_names, read_known, read_static
-from ._panel import ID_COL, TIME_COL, give_back, read_panel
+from ._panel import ID_COL, TIME_COL, Panel, give_back, read_panel
 from ._times import GAPS
-from ._typing import Estimator, RandomState
+from ._typing import Array, Estimator, RandomState
 from ._unwrap import unwrap
 from ._validation import POSITIVE_INTEGER, check_horizon, check_same_names
 
@@ -222,7 +222,7 @@ def forecast(
     >>> {name: values.shape for name, values in coming.items()}
     {'north': (12,), 'south': (12,)}
     """
-    panel, results, columns = continue_series(
+    found = continue_series(
         model,
         history,
         steps,
@@ -234,7 +234,17 @@ def forecast(
         random_state=random_state,
         settings=(id_col, time_col, freq, gaps),
     )
-    return give_back(panel, results, columns, Forecast)
+    return give_back(found.panel, found.results, found.columns, Forecast)
+
+
+class Continuation(NamedTuple):
+    """What follows series, before it is given back in their form."""
+
+    panel: Panel  # the history
+    results: list[
+        Array
+    ]  # (n_series, steps, n_targets): forecasts; with an interval also both bounds
+    columns: list | None  # names of the targets, if all columns of the history are
 
 
 def continue_series(
@@ -254,12 +264,7 @@ def continue_series(
 
     Returns
     -------
-    panel : Panel
-        The history.
-    results : list of ndarray of shape (n_series, steps, n_targets)
-        The forecasts; with `interval` also lower and upper bounds.
-    columns : list or None
-        Names of the targets, if all columns of the history are.
+    continuation : Continuation
     """
     n_horizons = _count_horizons(horizon)
     network = _Network(model, n_horizons, widening)
@@ -285,7 +290,7 @@ def continue_series(
             results = np.empty((len(found), panel.n_series, *found.shape[2:]), found.dtype)
         results[:, of_length] = found
     columns = panel.columns if network.n_targets == features.n_of_series else None
-    return panel, list(results[:, :, :steps]), columns
+    return Continuation(panel, list(results[:, :, :steps]), columns)
 
 
 def interval_scores(model, windows, y, n_horizons):

@@ -241,9 +241,7 @@ class Cut(NamedTuple):
     y: Array
     panel: Panel
     targets: list[Array]  # of each time step, an array (n_steps,) or (n_steps, n_targets) a series
-    target_columns: (
-        list[int] | None
-    )  # positions of the targets among the series' features, if they are
+    target_columns: list[int] | None  # positions of the targets among the series' features
 
 
 def cut_windows(

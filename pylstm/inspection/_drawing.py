@@ -33,6 +33,20 @@ def check_time(time: Time, length: int, n_steps: int) -> Time:
     return np.asarray(time)[:length]
 
 
+def as_drawn(time: NDArray[Any]) -> NDArray[Any]:
+    """Times as displays take them: periods by their start, dates as their zone's clocks show them."""
+    if time.dtype != object:
+        return time
+    import pandas as pd
+
+    index = pd.Index(time)
+    if isinstance(index, pd.PeriodIndex):
+        index = index.to_timestamp()
+    elif isinstance(index, pd.DatetimeIndex):
+        index = index.tz_localize(None)
+    return np.asarray(index)
+
+
 def _is_place(time: Time) -> bool:
     """Whether `time` says where the steps lie, and not only what they are called."""
     time = np.asarray(time)
@@ -107,3 +121,12 @@ def draw_colorbar(panel: Axes, mesh: QuadMesh) -> None:
     # In the panel's own place, so that it does not matter how the figure is laid out.
     bar = panel.figure.colorbar(mesh, cax=panel.inset_axes((1.015, 0, 0.02, 1)))
     bar.outline.set_visible(False)
+
+
+def draw_interval(
+    ax: Axes, x: Places, bounds: Sequence[Floats], color: str, interval: float | None
+) -> None:
+    """Fill what lies between two bounds; a probability is named in the legend."""
+    label = None if interval is None else f"{interval:.0%} interval"
+    lower, upper = bounds
+    ax.fill_between(x, lower, upper, color=color, alpha=0.2, linewidth=0, label=label)
