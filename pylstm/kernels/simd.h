@@ -122,10 +122,15 @@ SIMD_INLINE vec_d clamp_d(vec_d x, double limit) { return CLAMP_D(x, splat_d(-li
 #  define SCALE_D(p, n, shifted) ((p) * AS_VEC_D((AS_BITS_D(shifted) << 52) + 0x3ff0000000000000LL))
 #endif
 
-/* x - n ln2. Where multiply-add rounds once, float32's ln2 is good enough (|n| < 126); otherwise, and in
- * float64, ln2 comes in two parts, of which the first is short enough for n times it to be exact. */
-#if defined(__FMA__) || defined(__aarch64__)
-#  define REDUCE_F(x, n) ((x) - (n) * 0.693147182f)
+/* x - n ln2. Where multiply-add rounds once, float32's ln2 is good enough (|n| < 126); it is asked for by name, for
+ * a compiler that need not contract does not at -O1. Otherwise, and in float64, ln2 comes in two parts, of which
+ * the first is short enough for n times it to be exact. */
+#if PYLSTM_VECTOR && defined(__AVX512F__)
+#  define REDUCE_F(x, n) ((vec_f)_mm512_fnmadd_ps((__m512)(n), _mm512_set1_ps(0.693147182f), (__m512)(x)))
+#elif PYLSTM_VECTOR && defined(__AVX__) && defined(__FMA__)
+#  define REDUCE_F(x, n) ((vec_f)_mm256_fnmadd_ps((__m256)(n), _mm256_set1_ps(0.693147182f), (__m256)(x)))
+#elif PYLSTM_VECTOR && defined(__aarch64__)
+#  define REDUCE_F(x, n) ((vec_f)vfmsq_n_f32((float32x4_t)(x), (float32x4_t)(n), 0.693147182f))
 #else
 #  define REDUCE_F(x, n) (((x) - (n) * 0.693359375f) + (n) * 2.12194440e-4f)
 #endif
