@@ -23,6 +23,7 @@ from ._options import WINDOW_SCALINGS
 from ._panel import ID_COL, TIME_COL, give_back, is_pandas, quoted
 from ._public import public_in
 from ._regressor import LSTMRegressor
+from ._shares import ALL, REGRESSION, Shares, can_be_shared, fit_shares, lean
 from ._times import GAPS
 from ._typing import Array, Estimator, RandomState
 from ._validation import POSITIVE_INTEGER
@@ -60,7 +61,7 @@ class LSTMForecaster(BaseEstimator):
     can be done by hand with :func:`sliding_windows`, :class:`LSTMRegressor` and :func:`forecast`,
     on which it stands; it chooses what serves series: windows are read from their own level, a linear
     regression of the whole window carries what is linear, the network learns what that leaves, and
-    held-out errors say how wide the intervals must be.
+    held-out errors say how far to go by each of them, and how wide the intervals must be.
 
     Parameters
     ----------
@@ -92,8 +93,9 @@ class LSTMForecaster(BaseEstimator):
         `LSTMRegressor(loss="gaussian", highway="all", alpha=0.3, n_iter_no_change=numpy.inf)`.
 
     calibration_fraction : float, default=0.2
-        Share of the time at the end of the series whose errors tell how wide intervals must be: before
-        the fit, the network is fitted to what comes before, too. 0 takes the intervals as they are.
+        Share of the time at the end of the series whose errors tell what to trust, and how wide
+        intervals must be: before the fit, the network is fitted to what comes before, too. 0 takes the
+        network and its intervals as they are.
 
     id_col, time_col, freq, gaps
         As of :func:`sliding_windows`. With `gaps="fill"` the default estimator has `missing="mask"`, for
@@ -111,6 +113,11 @@ class LSTMForecaster(BaseEstimator):
         Held-out errors in units of the model's intervals, by the probability of those, in increasing
         order; empty if there are none.
 
+    shares_ : Shares
+        What forecasts are made of, a named tuple: of what the linear regression adds to a naive forecast
+        they take the share `regression`, 0 or 1, and of what the network adds to that the share
+        `network`, from 0 to 1. (1, 1) is the network as it is, (0, 0) the naive forecast.
+
     series_ : object
         The series that was fitted, from whose end `forecast` goes on.
 
@@ -124,10 +131,18 @@ class LSTMForecaster(BaseEstimator):
 
     Notes
     -----
-    Intervals of a Gaussian network are too narrow by what it has learned by heart. The errors of a fit to
-    what came before the last `calibration_fraction` of the time, those of all series and horizons
-    together, say by which factor they ought to have been wider on it (conformal prediction with a split in
-    the order of time [1]_). As that is a short stretch, they are made wider by the square root of the
+    A network with a highway on scaled windows, such as the default, starts from a linear regression, which starts
+    from the best naive forecast: the last value, or that of a season ago. How far to go from one to the
+    next, the errors of a fit to what came before the last `calibration_fraction` of the time say on it: of
+    what the network adds the share with the least squared error, as far as so many errors tell [3]_, [4]_
+    (the posterior mean, half of it being expected before they are seen: networks learn by heart); and
+    nothing but the naive forecast, if the result has no squared error less by a hundredth. Where the
+    series are too short to hold any windows out, the regression is trusted alone. So what cannot be
+    forecast costs little, and what is not linear is learned where there is enough of it.
+
+    Intervals of a Gaussian network are too narrow by what it has learned by heart. The same errors, those of all series
+    and horizons together, say by which factor they ought to have been wider (conformal prediction with a
+    split in the order of time [1]_). As that is a short stretch, they are made wider by the square root of the
     factor, half way between what the network says and what the stretch says, and never narrower. With
     `loss="quantile"` the distances from the median are widened likewise [2]_.
 
@@ -136,6 +151,8 @@ class LSTMForecaster(BaseEstimator):
     .. [1] Vovk, Gammerman & Shafer (2005). Algorithmic learning in a random world. Springer.
        Stankevičiūtė, Alaa & van der Schaar (2021). Conformal time-series forecasting. NeurIPS.
     .. [2] Romano, Patterson & Candès (2019). Conformalized quantile regression. NeurIPS.
+    .. [3] Wolpert (1992). Stacked generalization. Neural Networks, 5(2).
+    .. [4] Friedman (2002). Stochastic gradient boosting. Computational Statistics & Data Analysis, 38(4).
 
     Examples
     --------
@@ -233,11 +250,12 @@ class LSTMForecaster(BaseEstimator):
             another than the forecaster's.
         """
         cut = self._cut(series)
-        model, scores = self._fit_windows(cut, np.arange(len(cut.y)), _clock_of(cut))
-        self.model_, self.calibration_scores_, self.series_ = model, scores, series
+        fit = self._fit_windows(cut, np.arange(len(cut.y)), _clock_of(cut))
+        self.model_, self.calibration_scores_, self.shares_ = fit
+        self.series_ = series
         self._lengths = dict(zip(_keys(cut.panel.ids), cut.panel.lengths.tolist(), strict=True))
-        if hasattr(model, "feature_names_in_"):
-            self.feature_names_in_ = model.feature_names_in_
+        if hasattr(fit.model, "feature_names_in_"):
+            self.feature_names_in_ = fit.model.feature_names_in_
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
         return self
@@ -357,11 +375,11 @@ class LSTMForecaster(BaseEstimator):
                 f"window={self.window} and horizon={self.horizon} is left to train on. Decrease "
                 "n_origins or step."
             )
-        model, scores = self._fit_windows(cut, np.flatnonzero(is_known), clock)
+        fit = self._fit_windows(cut, np.flatnonzero(is_known), clock)
         chosen = np.flatnonzero(np.isin(clock.first, origins))
         if season is None:
             season = season_of(cut.panel.frequency)
-        return self._evaluate(cut, chosen, model, scores, int(season), interval)
+        return self._evaluate(cut, chosen, fit.model, fit.scores, int(season), interval)
 
     def score(self, series: Any, y: Any = None) -> float:
         """How good forecasts of what follows the series of `fit` are.
@@ -508,21 +526,29 @@ class LSTMForecaster(BaseEstimator):
         return any(given[name] == "mask" for name in _names_of("missing", given))
 
     def _fit_windows(self, cut, chosen, clock):
-        """Fit to some windows; and the errors of a fit to the earlier ones, on the later."""
+        """Fit to some windows; how far to trust that, errors of a fit to the earlier ones on the later say."""
         estimator = self._configured(cut)
         X, y = cut.X, cut.y[:, 0] if cut.y.shape[1] == 1 else cut.y
-        scores = {}
+        horizon = int(self.horizon)
         times = np.unique(clock.first[chosen])
         n_held = int(np.ceil(self.calibration_fraction * len(times)))
+        before = held = chosen[:0]
         if n_held:
-            is_held = clock.first[chosen] >= times[-n_held]
-            is_before = clock.last[chosen] < times[-n_held]
-            if is_before.sum() >= max(10, is_held.sum()):
-                earlier = clone(estimator).fit(X[chosen[is_before]], y[chosen[is_before]])
-                held = chosen[is_held]
-                found = interval_scores(earlier, X[held], y[held], int(self.horizon))
-                scores = {level: np.sort(values, axis=None) for level, values in found.items()}
-        return estimator.fit(X[chosen], y[chosen]), scores
+            held = chosen[clock.first[chosen] >= times[-n_held]]
+            before = chosen[clock.last[chosen] < times[-n_held]]
+        scores, shares = {}, REGRESSION if n_held else ALL
+        if n_held and len(before) >= max(10, len(held)):
+            earlier = clone(estimator).fit(X[before], y[before])
+            if can_be_shared(earlier):
+                unit = _naive_scales(cut, held, season=1)
+                shares = fit_shares(earlier, X[held], y[held], horizon, unit)
+                earlier = lean(earlier, shares)
+            found = interval_scores(earlier, X[held], y[held], horizon)
+            scores = {level: np.sort(values, axis=None) for level, values in found.items()}
+        model = estimator.fit(X[chosen], y[chosen])
+        if can_be_shared(model):
+            return _Fit(lean(model, shares), scores, shares)
+        return _Fit(model, scores, ALL)
 
     def _configured(self, cut):
         """A clone of the estimator that knows which features are the series' own, and which targets."""
@@ -612,11 +638,10 @@ class LSTMForecaster(BaseEstimator):
         n_targets = results[0].shape[2]
         actual = cut.y[chosen].reshape(len(chosen), horizon, n_targets)
         of_series, origins = positions_of(cut.X)[chosen], steps_before(cut.X)[chosen]
-        naive, scale = {}, np.empty((len(chosen), n_targets))
+        naive = {}
         for position in np.unique(of_series):
             rows = np.flatnonzero(of_series == position)
             values = cut.targets[position].reshape(-1, n_targets)
-            scale[rows] = naive_scale(values[: origins[rows].min()], season)
             for name, found in naive_forecasts(values, origins[rows], horizon, season).items():
                 naive.setdefault(name, np.empty(actual.shape, found.dtype))[rows] = found
         lower, upper = results[1:] if interval is not None else (None, None)
@@ -624,12 +649,20 @@ class LSTMForecaster(BaseEstimator):
             actual,
             (results[0], lower, upper),
             naive,
-            scale=scale,
+            scale=_naive_scales(cut, chosen, season),
             series=cut.X.series[chosen],
             time=cut.X[chosen].time,
             interval=interval,
             season=season,
         )
+
+
+class _Fit(NamedTuple):
+    """A fitted model, and what held-out errors say of it."""
+
+    model: Estimator
+    scores: dict  # as `calibration_scores_`
+    shares: Shares
 
 
 class _Clock(NamedTuple):
@@ -658,6 +691,17 @@ def _clock_of(cut):
         return _Clock(times[:, 0], times[:, -1])
     first = steps_before(cut.X) - cut.panel.lengths[positions_of(cut.X)]
     return _Clock(first, first + cut.X.time.shape[1] - 1)
+
+
+def _naive_scales(cut, chosen, season):
+    """What errors of windows are measured in: naive errors of their series before the first of them."""
+    of_series, origins = positions_of(cut.X)[chosen], steps_before(cut.X)[chosen]
+    parts = [values.reshape(len(values), -1) for values in cut.targets]
+    scale = np.empty((len(chosen), parts[0].shape[1]))
+    for position in np.unique(of_series):
+        rows = np.flatnonzero(of_series == position)
+        scale[rows] = naive_scale(parts[position][: origins[rows].min()], season)
+    return scale
 
 
 def _keys(ids):

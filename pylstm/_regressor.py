@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.special import xlogy
@@ -51,6 +51,14 @@ _OTHER_NAMES = {
 }
 
 
+class _OutputLayer(NamedTuple):
+    """Rows of the last layer for the highway's steps, and its bias."""
+
+    V: np.ndarray  # (n_columns, n_outputs)
+    d: np.ndarray  # (n_outputs,)
+    is_forecast: np.ndarray  # bool (n_outputs,): others are deviations
+
+
 @public_in("pylstm")
 @documented
 class LSTMRegressor(RegressorMixin, BaseLSTM):
@@ -92,8 +100,10 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         Time steps, the last ones of a window or all of it, that the linear layer reads too, beside the
         final hidden state [13]_. What they say is a linear regression (ridge, its strength by generalised
         cross-validation), solved before the training and then left as it is: the network learns what it
-        leaves, on the scale of its residuals, and with some `alpha` no more of that than there is. Not
-        with `return_sequences` or the loss "poisson".
+        leaves, on the scale of its residuals, and with some `alpha` no more of that than there is. With
+        `window_scaling` it has no intercept, so that a window at its own level goes on there, and shrinks
+        to the best naive forecast: the value of one step of the window. Not with `return_sequences` or
+        the loss "poisson".
 
     {parameters}
     Attributes
@@ -149,6 +159,10 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
     >>> model.score(X[200:], y[200:]) > 0.95
     True
     """
+
+    # The regression that the highway started from, and the naive forecast that this was shrunk to. Whoever
+    # wants them asks at once: copies, pickles and files go without.
+    _starts: "tuple[_OutputLayer, _OutputLayer] | None" = None
 
     _parameter_constraints: dict = {  # noqa: RUF012 (scikit-learn's name and form)
         **BaseLSTM._parameter_constraints,
@@ -486,6 +500,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
 
     def _learn_units(self, samples):
         super()._learn_units(samples)
+        self.__dict__.pop("_starts", None)
         if self.highway:
             self._fit_highway(samples)
 
@@ -509,22 +524,51 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
             self._units = self._units._replace(
                 targets=targets._replace(scale=targets.scale * spread)
             )
-        # Of several outputs for a target, quantiles all start from it; of mean and deviation the mean.
-        per_target = arch.n_outputs // self._n_targets
-        is_mean = np.ones(arch.n_outputs, dtype=bool)
-        intercept = np.repeat(highway.intercept / spread, per_target)
+        arrays = core.unpack_parameters(self._parameters, arch)
+        start = self._outputs_of(highway.regression, highway.residuals, spread)
+        arrays["V"][-len(start.V) :] = start.V
+        arrays["d"][:] = start.d
+        if highway.naive is not None:
+            self._starts = start, self._outputs_of(highway.naive, highway.residuals, spread)
+
+    def _outputs_of(self, linear, residuals, spread):
+        """A linear forecast as weights of the output layer.
+
+        Of several outputs for a target, quantiles all start from it; of mean and deviation the mean.
+        """
+        n_outputs = self._architecture.n_outputs
+        per_target = n_outputs // self._n_targets
+        is_forecast = np.ones(n_outputs, dtype=bool)
+        d = np.repeat(linear.intercept / spread, per_target)
         if isinstance(self._loss, core.Gaussian):
-            is_mean[1::2] = False
-            intercept[1::2] = np.log(np.expm1(1.0))  # a deviation of 1
+            is_forecast[1::2] = False
+            d[1::2] = np.log(np.expm1(1.0))  # a deviation of 1
         elif isinstance(self._loss, core.Quantile):
             levels = np.atleast_1d(self._loss.quantiles)
-            quantiles = np.quantile(highway.residuals / spread, levels, axis=0)
-            intercept += quantiles.T.ravel()
-        coef = np.repeat(highway.coef / spread[:, np.newaxis], per_target, axis=0)
-        arrays = core.unpack_parameters(self._parameters, arch)
-        n_states = arch.num_directions * arch.hidden_size
-        arrays["V"][n_states:] = np.where(is_mean, coef.T, 0)
-        arrays["d"][:] = intercept
+            d += np.quantile(residuals / spread, levels, axis=0).T.ravel()
+        coef = np.repeat(linear.coef / spread[:, np.newaxis], per_target, axis=0)
+        return _OutputLayer(np.where(is_forecast, coef.T, 0), d, is_forecast)
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        state.pop("_starts", None)
+        return state
+
+    def _lean(self, starts, regression, network):
+        """Take only shares of what was learned.
+
+        Of the regression's forecast that of what it adds to the naive one, of the network's that of what it
+        adds to the regression's.
+        """
+        start, naive = starts
+        at = start.is_forecast
+        arrays = core.unpack_parameters(self._parameters, self._architecture)
+        V, d = arrays["V"], arrays["d"]
+        n_states = len(V) - len(start.V)
+        added = network * (d - start.d)
+        V[:n_states, at] *= network
+        V[n_states:] = naive.V + regression * (start.V - naive.V)
+        d[at] = (naive.d + regression * (start.d - naive.d) + added)[at]
 
     def _check_y(self, y, sequences, lengths, *, reset):
         return_sequences = self.return_sequences if reset else self._architecture.return_sequences

@@ -22,6 +22,9 @@ _CHUNK_SIZE = 2**15
 # Values of the windows' last steps, at most, from which the highway is fitted.
 _HIGHWAY_SIZE = 2**23
 
+# Of its penalty: from a regression as it is to none at all.
+_STRENGTHS = np.logspace(-6, 6, 25)
+
 
 class Levels(NamedTuple):
     """The windows' own statistics: each is read as (X - center) / scale."""
@@ -233,11 +236,18 @@ def _moments(chunks, n_columns):
     return Standard(np.round(mean * unit / step) * step, np.round(scale / step) * step)
 
 
-class Highway(NamedTuple):
-    """A linear regression of targets on windows' last steps, and what it leaves of the targets."""
+class Linear(NamedTuple):
+    """A linear forecast of windows' last steps."""
 
     coef: np.ndarray  # (n_targets, n_steps * n_inputs)
     intercept: np.ndarray  # (n_targets,)
+
+
+class Highway(NamedTuple):
+    """A linear regression of targets on windows' last steps, and what it leaves of the targets."""
+
+    regression: Linear
+    naive: Linear | None  # the naive forecast that it was shrunk to
     residuals: np.ndarray  # (n, n_targets): of the samples that it was fitted to
     spread: np.ndarray  # (n_targets,): their deviation, by the samples' weights
 
@@ -245,7 +255,9 @@ class Highway(NamedTuple):
 def fit_highway(samples, y, units, n_steps, with_missing, n_threads):
     """Fit the highway: ridge regression, its strength chosen by generalised cross-validation.
 
-    Golub, Heath & Wahba (1979). Of very many samples it takes some at equal distances.
+    Golub, Heath & Wahba (1979). Where windows are scaled by their own statistics, the regression goes
+    through their own level and shrinks towards a naive forecast. Of very many samples it takes some at
+    equal distances.
 
     Parameters
     ----------
@@ -276,14 +288,49 @@ def fit_highway(samples, y, units, n_steps, with_missing, n_threads):
     weight = _rows_of(samples.sample_weight, samples.rows)
     if len(y) < 3:  # generalised cross-validation leaves one out, and something must vary
         zeros = np.zeros((y.shape[1], n_columns))
-        return Highway(zeros, zeros[:, 0], y, y.std(axis=0))
+        return Highway(Linear(zeros, zeros[:, 0]), None, y, y.std(axis=0))
+    level, naive = np.zeros(n_columns), None
+    start = Linear(np.zeros((y.shape[1], n_columns)), np.zeros(y.shape[1]))
+    if units.kind is not None:
+        level = _own_level(units, n_steps, with_missing)
+        start = naive = _naive(X, y, weight, units, level, n_steps)
     with threadpool_limits(1, user_api="blas"):  # the same bits for any number of threads
-        ridge = RidgeCV(np.logspace(-6, 3, 19)).fit(X, y, sample_weight=weight)
-        coef, intercept = np.atleast_2d(ridge.coef_), np.atleast_1d(ridge.intercept_)
+        ridge = RidgeCV(_STRENGTHS, fit_intercept=naive is None, alpha_per_target=True)
+        ridge.fit(X - level, y - X @ start.coef.T - start.intercept, sample_weight=weight)
+        beyond = np.atleast_2d(ridge.coef_)
+        coef = start.coef + beyond
+        intercept = start.intercept + ridge.intercept_ - beyond @ level
         residuals = y - X @ coef.T - intercept
-        mean = np.average(residuals, axis=0, weights=weight)
-        variance = np.average((residuals - mean) ** 2, axis=0, weights=weight)
-        return Highway(coef, intercept, residuals, np.sqrt(variance))
+    mean = np.average(residuals, axis=0, weights=weight)
+    variance = np.average((residuals - mean) ** 2, axis=0, weights=weight)
+    return Highway(Linear(coef, intercept), naive, residuals, np.sqrt(variance))
+
+
+def _own_level(units, n_steps, with_missing):
+    """What the network reads at a window's own level, (n_columns,); of features without, at their mean."""
+    level = np.where(units.features, -units.inputs.mean / units.inputs.scale, 0)
+    if with_missing:
+        level = np.concatenate([level, np.zeros_like(level)])
+    return np.tile(level, n_steps)
+
+
+def _naive(X, y, weight, units, level, n_steps):
+    """The best naive forecast: the value of one step of the window.
+
+    The last one, that of a season ago, or whichever was the nearest to each target on the whole; of equally
+    good ones the latest.
+    """
+    coef = np.zeros((y.shape[1], n_steps, len(level) // n_steps))
+    origin = -units.targets.mean / units.targets.scale
+    steps = (X - level).reshape(len(X), n_steps, -1)
+    for target, feature in enumerate(units.feature_of):
+        unit = units.inputs.scale[feature] / units.targets.scale[target]
+        errors = y[:, target, np.newaxis] - origin[target] - unit * steps[:, :, feature]
+        square = np.average(errors**2, axis=0, weights=weight)
+        nearest = np.flatnonzero(square <= square.min() * (1 + 1e-6))[-1]
+        coef[target, nearest, feature] = unit
+    coef = coef.reshape(len(coef), -1)
+    return Linear(coef, origin - coef @ level)
 
 
 def _last_steps(samples, rows, units, n_steps, with_missing, n_threads):

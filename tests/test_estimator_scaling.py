@@ -366,18 +366,40 @@ def test_the_highway_is_the_ridge_regression_of_the_last_steps(lengths, missing,
             filled[t] = np.where(np.isnan(filled[t]), before, filled[t])
         read = np.hstack([filled, np.isnan(scaled[n, :end])]) if missing == "mask" else filled
         recent[n, max(0, 2 - end) :] = read[-2:]
-    recent = recent.reshape(N_SAMPLES, -1)
     mean = np.average(targets, axis=0, weights=weight)
     deviation = np.sqrt(np.average((targets - mean) ** 2, axis=0, weights=weight))
-    standard = (targets - mean) / deviation
-    ridge = RidgeCV(np.logspace(-6, 3, 19)).fit(recent, standard, sample_weight=weight)
+    standard = (targets - (mean if kind is None else 0)) / deviation
+    naive = np.zeros((2, *recent.shape[1:]))
+    if kind is not None:
+        # counted from the windows' own level, without an intercept, beyond the better of two naive forecasts
+        recent[:, :, :2] += fitted._units.inputs.mean / fitted._units.inputs.scale
+        for target in range(2):
+            unit = fitted._units.inputs.scale[target] / deviation[target]
+            errors = standard[:, [target]] - unit * recent[:, :, target]
+            nearest = np.argmin(np.average(errors**2, axis=0, weights=weight))
+            naive[target, nearest, target] = unit
+    recent, naive = recent.reshape(N_SAMPLES, -1), naive.reshape(2, -1)
+    ridge = RidgeCV(np.logspace(-6, 6, 25), fit_intercept=kind is None, alpha_per_target=True)
+    ridge.fit(recent, standard - recent @ naive.T, sample_weight=weight)
     n_states = fitted.hidden_size
     coef = fitted.output_coef_[n_states:] * fitted._units.targets.scale
-    assert_allclose(coef, ridge.coef_.T * deviation, atol=2e-3)
-    residuals = (standard - ridge.predict(recent)) * deviation
+    assert_allclose(coef, (naive + ridge.coef_).T * deviation, atol=2e-3)
+    residuals = (standard - recent @ (naive + ridge.coef_).T - ridge.intercept_) * deviation
     residuals -= np.average(residuals, axis=0, weights=weight)
     spread = np.sqrt(np.average(residuals**2, axis=0, weights=weight))
     assert_allclose(fitted._units.targets.scale, spread, rtol=5e-3)
+
+
+def test_what_a_regression_does_not_tell_shrinks_to_a_naive_forecast():
+    still = model(highway="all", window_scaling="last", max_iter=1, learning_rate_init=1e-12)
+    ratios = []
+    for seed in range(5):  # 36 windows of 24 steps of random walks, which nobody can forecast
+        walk = np.cumsum(np.random.default_rng(seed).normal(size=1000))
+        still.fit(*sliding_windows(walk[:60], 24))
+        windows, y = sliding_windows(walk[60:], 24)
+        errors = [f - y for f in (still.predict(windows), windows[:, -1, 0])]
+        ratios.append(np.std(errors[0]) / np.std(errors[1]))
+    assert np.exp(np.mean(np.log(ratios))) < 1.1  # with an intercept and shrunk to 0: 1.3
 
 
 def test_what_is_linear_is_learned_at_once_and_what_is_not_by_the_network():

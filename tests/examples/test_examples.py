@@ -12,7 +12,7 @@ import pytest
 
 import pylstm
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 pytestmark = pytest.mark.skipif(not EXAMPLES.exists(), reason="installed without the examples")
 

@@ -1,0 +1,95 @@
+"""How much of what a forecaster has learned it goes by: what held-out errors say of that."""
+
+import copy
+from typing import NamedTuple
+
+import numpy as np
+
+from ._regressor import LSTMRegressor
+from ._unwrap import unwrap
+from .forecasting import predict_windows
+
+# What is thought of the network's share before any held-out error is seen: half of what it learned beyond
+# the regression it has learned by heart, and none or all of it are three deviations away.
+_MEAN, _DEVIATION = 1 / 2, 1 / 6
+
+# By which share of its squared error a forecast must be better than the naive one, or else that is it.
+_MARGIN = 0.01
+
+
+class Shares(NamedTuple):
+    """Shares of what is learned: of the regression beyond a naive forecast, of the network beyond that."""
+
+    regression: float
+    network: float
+
+
+NAIVE, REGRESSION, ALL = Shares(0.0, 0.0), Shares(1.0, 0.0), Shares(1.0, 1.0)
+
+
+def can_be_shared(model):
+    """Whether a model just fitted started from a regression of its windows' own values.
+
+    Behind a TransformedTargetRegressor nothing is known of what its target is a value of.
+    """
+    network, _, target_transformers = unwrap(model, "_parameters")
+    started = isinstance(network, LSTMRegressor) and network._starts is not None
+    return started and not target_transformers
+
+
+def lean(model, shares):
+    """A copy of a model just fitted that takes only some shares of what it has learned."""
+    leaning = copy.deepcopy(model)
+    starts = unwrap(model, "_parameters").network._starts
+    unwrap(leaning, "_parameters").network._lean(starts, *shares)
+    return leaning
+
+
+def fit_shares(model, windows, y, n_horizons, unit):
+    """The shares that serve values which the model was not fitted to.
+
+    The network's share of what it predicts beyond the regression is that of the least squared error, as
+    far as the values tell (the posterior mean under a normal prior), within 0 and 1: a stage of boosting
+    with shrinkage (Friedman 2002) whose strength is learned (stacking: Wolpert 1992). If the forecast is
+    no better than a naive one then, that is taken.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted to the horizons 1 to `n_horizons`; `can_be_shared`.
+    windows : ndarray or Windows of shape (n_windows, n_timesteps, n_features)
+        Windows that it was not fitted to.
+    y : ndarray of shape (n_windows, n_horizons * n_targets)
+        The values that follow them.
+    n_horizons : int
+        How many.
+    unit : ndarray of shape (n_windows, n_targets)
+        What errors are measured in.
+
+    Returns
+    -------
+    shares : Shares
+    """
+    y = y.reshape(len(y), n_horizons, -1)
+    naive, regression, network = (
+        (y - predict_windows(lean(model, shares), windows, n_horizons)[0]) / unit[:, np.newaxis]
+        for shares in (NAIVE, REGRESSION, ALL)
+    )
+    share = _posterior_mean(regression - network, regression, n_horizons)
+    error = regression + share * (network - regression)
+    if np.mean(error**2) > (1 - _MARGIN) * np.mean(naive**2):
+        return NAIVE
+    return Shares(1.0, share)
+
+
+def _posterior_mean(step, error, n_horizons):
+    """The share of a step that is to be taken away from an error, under a normal prior.
+
+    Errors of different horizons, at overlapping times, count as one.
+    """
+    noise = np.mean(error**2) * n_horizons
+    if noise == 0:
+        return _MEAN
+    share = _MEAN / _DEVIATION**2 + np.sum(step * error) / noise
+    share /= 1 / _DEVIATION**2 + np.sum(step**2) / noise
+    return float(np.clip(share, 0, 1))
