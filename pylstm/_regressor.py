@@ -101,8 +101,9 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         final hidden state [13]_. What they say is a linear regression (ridge, its strength by generalised
         cross-validation), solved before the training and then left as it is: the network learns what it
         leaves, on the scale of its residuals, and with some `alpha` no more of that than there is. With
-        `window_scaling` it shrinks to the best naive forecast, the value of one step of the window, and so
-        does its intercept, the drift. Not with `return_sequences` or the loss "poisson".
+        `window_scaling` it has no intercept, so that a window at its own level goes on there, and shrinks
+        to the best naive forecast: the value of one step of the window. Not with `return_sequences` or
+        the loss "poisson".
 
     {parameters}
     Attributes

@@ -25,10 +25,6 @@ _HIGHWAY_SIZE = 2**23
 # Of its penalty: from a regression as it is to none at all.
 _STRENGTHS = np.logspace(-6, 6, 25)
 
-# Where it goes beyond a naive forecast, a drift is a coefficient like others, of this constant: so small
-# a one that it costs more than they do.
-_DRIFT = 0.1
-
 
 class Levels(NamedTuple):
     """The windows' own statistics: each is read as (X - center) / scale."""
@@ -246,9 +242,6 @@ class Linear(NamedTuple):
     coef: np.ndarray  # (n_targets, n_steps * n_inputs)
     intercept: np.ndarray  # (n_targets,)
 
-    def predict(self, X):
-        return X @ self.coef.T + self.intercept
-
 
 class Highway(NamedTuple):
     """A linear regression of targets on windows' last steps, and what it leaves of the targets."""
@@ -262,8 +255,9 @@ class Highway(NamedTuple):
 def fit_highway(samples, y, units, n_steps, with_missing, n_threads):
     """Fit the highway: ridge regression, its strength chosen by generalised cross-validation.
 
-    Golub, Heath & Wahba (1979). Where windows are scaled by their own statistics, it shrinks towards a naive
-    forecast. Of very many samples it takes some at equal distances.
+    Golub, Heath & Wahba (1979). Where windows are scaled by their own statistics, the regression goes
+    through their own level and shrinks towards a naive forecast. Of very many samples it takes some at
+    equal distances.
 
     Parameters
     ----------
@@ -295,31 +289,21 @@ def fit_highway(samples, y, units, n_steps, with_missing, n_threads):
     if len(y) < 3:  # generalised cross-validation leaves one out, and something must vary
         zeros = np.zeros((y.shape[1], n_columns))
         return Highway(Linear(zeros, zeros[:, 0]), None, y, y.std(axis=0))
+    level, naive = np.zeros(n_columns), None
+    start = Linear(np.zeros((y.shape[1], n_columns)), np.zeros(y.shape[1]))
+    if units.kind is not None:
+        level = _own_level(units, n_steps, with_missing)
+        start = naive = _naive(X, y, weight, units, level, n_steps)
     with threadpool_limits(1, user_api="blas"):  # the same bits for any number of threads
-        if units.kind is None:
-            naive, regression = None, _ridge(X, y, weight)
-        else:
-            level = _own_level(units, n_steps, with_missing)
-            naive = _naive(X, y, weight, units, level, n_steps)
-            regression = _ridge_beyond(naive, X, y, weight, level)
-        residuals = y - regression.predict(X)
+        ridge = RidgeCV(_STRENGTHS, fit_intercept=naive is None, alpha_per_target=True)
+        ridge.fit(X - level, y - X @ start.coef.T - start.intercept, sample_weight=weight)
+        beyond = np.atleast_2d(ridge.coef_)
+        coef = start.coef + beyond
+        intercept = start.intercept + ridge.intercept_ - beyond @ level
+        residuals = y - X @ coef.T - intercept
     mean = np.average(residuals, axis=0, weights=weight)
     variance = np.average((residuals - mean) ** 2, axis=0, weights=weight)
-    return Highway(regression, naive, residuals, np.sqrt(variance))
-
-
-def _ridge(X, y, weight, *, fit_intercept=True):
-    ridge = RidgeCV(_STRENGTHS, fit_intercept=fit_intercept, alpha_per_target=True)
-    ridge.fit(X, y, sample_weight=weight)
-    return Linear(np.atleast_2d(ridge.coef_), np.atleast_1d(ridge.intercept_))
-
-
-def _ridge_beyond(naive, X, y, weight, level):
-    """What a regression adds to a naive forecast, where values are counted from the windows' own level."""
-    columns = np.column_stack([X - level, np.full(len(X), _DRIFT)])
-    beyond = _ridge(columns, y - naive.predict(X), weight, fit_intercept=False).coef
-    coef, drift = beyond[:, :-1], _DRIFT * beyond[:, -1]
-    return Linear(naive.coef + coef, naive.intercept + drift - coef @ level)
+    return Highway(Linear(coef, intercept), naive, residuals, np.sqrt(variance))
 
 
 def _own_level(units, n_steps, with_missing):
