@@ -131,20 +131,20 @@ class LSTMForecaster(BaseEstimator):
 
     Notes
     -----
-    A network with a highway on scaled windows, such as the default, starts from a linear regression, which starts
-    from the best naive forecast: the last value, or that of a season ago. How far to go from one to the
-    next, the errors of a fit to what came before the last `calibration_fraction` of the time say on it: of
-    what the network adds the share with the least squared error, as far as so many errors tell [3]_, [4]_
-    (the posterior mean, half of it being expected before they are seen: networks learn by heart); and
-    nothing but the naive forecast, if the result has no squared error less by a hundredth. Where the
-    series are too short to hold any windows out, the regression is trusted alone. So what cannot be
+    A network with a highway on scaled windows, such as the default, starts from a linear regression, and
+    this from the best naive forecast: the last value, or that of a season ago. How far to go from one to
+    the next, the errors of a fit to what came before the last `calibration_fraction` of the time say on
+    it: of what the network adds the share with the least squared error, as far as so many errors tell
+    [3]_, [4]_ (the posterior mean; before they are seen, half of it is expected to be learned by heart);
+    and nothing but the naive forecast, if the result does not have a squared error less by a hundredth.
+    Where the series are too short to hold windows out, the regression alone is trusted. So what cannot be
     forecast costs little, and what is not linear is learned where there is enough of it.
 
-    Intervals of a Gaussian network are too narrow by what it has learned by heart. The same errors, those of all series
-    and horizons together, say by which factor they ought to have been wider (conformal prediction with a
-    split in the order of time [1]_). As that is a short stretch, they are made wider by the square root of the
-    factor, half way between what the network says and what the stretch says, and never narrower. With
-    `loss="quantile"` the distances from the median are widened likewise [2]_.
+    Intervals of a Gaussian network are too narrow by what it has learned by heart. The same errors, those
+    of all series and horizons together, say by which factor they ought to have been wider (conformal
+    prediction with a split in the order of time [1]_). As that is a short stretch, they are made wider by
+    the square root of the factor, half way between what the network says and what the stretch says, and
+    never narrower. With `loss="quantile"` the distances from the median are widened likewise [2]_.
 
     References
     ----------
@@ -526,7 +526,7 @@ class LSTMForecaster(BaseEstimator):
         return any(given[name] == "mask" for name in _names_of("missing", given))
 
     def _fit_windows(self, cut, chosen, clock):
-        """Fit to some windows; how far to trust that, errors of a fit to the earlier ones on the later say."""
+        """Fit to some windows; errors of a fit to the earlier ones on the later say how far to trust it."""
         estimator = self._configured(cut)
         X, y = cut.X, cut.y[:, 0] if cut.y.shape[1] == 1 else cut.y
         horizon = int(self.horizon)

@@ -242,6 +242,9 @@ class Linear(NamedTuple):
     coef: np.ndarray  # (n_targets, n_steps * n_inputs)
     intercept: np.ndarray  # (n_targets,)
 
+    def predict(self, X):
+        return X @ self.coef.T + self.intercept
+
 
 class Highway(NamedTuple):
     """A linear regression of targets on windows' last steps, and what it leaves of the targets."""
@@ -289,21 +292,30 @@ def fit_highway(samples, y, units, n_steps, with_missing, n_threads):
     if len(y) < 3:  # generalised cross-validation leaves one out, and something must vary
         zeros = np.zeros((y.shape[1], n_columns))
         return Highway(Linear(zeros, zeros[:, 0]), None, y, y.std(axis=0))
-    level, naive = np.zeros(n_columns), None
-    start = Linear(np.zeros((y.shape[1], n_columns)), np.zeros(y.shape[1]))
-    if units.kind is not None:
-        level = _own_level(units, n_steps, with_missing)
-        start = naive = _naive(X, y, weight, units, level, n_steps)
     with threadpool_limits(1, user_api="blas"):  # the same bits for any number of threads
-        ridge = RidgeCV(_STRENGTHS, fit_intercept=naive is None, alpha_per_target=True)
-        ridge.fit(X - level, y - X @ start.coef.T - start.intercept, sample_weight=weight)
-        beyond = np.atleast_2d(ridge.coef_)
-        coef = start.coef + beyond
-        intercept = start.intercept + ridge.intercept_ - beyond @ level
-        residuals = y - X @ coef.T - intercept
+        if units.kind is None:
+            naive, regression = None, _ridge(X, y, weight)
+        else:
+            level = _own_level(units, n_steps, with_missing)
+            naive = _naive(X, y, weight, units, level, n_steps)
+            regression = _ridge_beyond(naive, X, y, weight, level)
+        residuals = y - regression.predict(X)
     mean = np.average(residuals, axis=0, weights=weight)
     variance = np.average((residuals - mean) ** 2, axis=0, weights=weight)
-    return Highway(Linear(coef, intercept), naive, residuals, np.sqrt(variance))
+    return Highway(regression, naive, residuals, np.sqrt(variance))
+
+
+def _ridge(X, y, weight, *, fit_intercept=True):
+    ridge = RidgeCV(_STRENGTHS, fit_intercept=fit_intercept, alpha_per_target=True)
+    ridge.fit(X, y, sample_weight=weight)
+    intercept = ridge.intercept_ * np.ones(y.shape[1])
+    return Linear(np.atleast_2d(ridge.coef_), intercept)
+
+
+def _ridge_beyond(naive, X, y, weight, level):
+    """What a regression adds to a naive forecast: through the windows' own level, so without a drift."""
+    coef = _ridge(X - level, y - naive.predict(X), weight, fit_intercept=False).coef
+    return Linear(naive.coef + coef, naive.intercept - coef @ level)
 
 
 def _own_level(units, n_steps, with_missing):

@@ -371,7 +371,7 @@ def test_the_highway_is_the_ridge_regression_of_the_last_steps(lengths, missing,
     standard = (targets - (mean if kind is None else 0)) / deviation
     naive = np.zeros((2, *recent.shape[1:]))
     if kind is not None:
-        # counted from the windows' own level, without an intercept, beyond the better of two naive forecasts
+        # counted from the windows' own level, without a drift, beyond the better of two naive forecasts
         recent[:, :, :2] += fitted._units.inputs.mean / fitted._units.inputs.scale
         for target in range(2):
             unit = fitted._units.inputs.scale[target] / deviation[target]
