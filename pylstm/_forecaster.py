@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy.special import ndtri
 from sklearn.base import BaseEstimator, _fit_context, clone
+from sklearn.exceptions import NotFittedError
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -26,6 +27,7 @@ from ._regressor import LSTMRegressor
 from ._shares import ALL, REGRESSION, Shares, can_be_shared, fit_shares, lean
 from ._times import GAPS
 from ._typing import Array, Estimator, RandomState
+from ._unwrap import unwrap
 from ._validation import POSITIVE_INTEGER
 from .forecasting import (
     ONE_DEVIATION,
@@ -248,16 +250,22 @@ class LSTMForecaster(BaseEstimator):
             Whatever `sliding_windows` refuses of series, and the estimator of their values: NaN, say. If
             a series is shorter than a window and the horizon, or the estimator's `window_scaling` is
             another than the forecaster's.
+
+        KeyboardInterrupt
+            At Ctrl-C. If the last fit, to all windows, has finished an epoch, the forecaster is fitted
+            then, with the network as the estimator has kept it; otherwise it stays as it was.
         """
         cut = self._cut(series)
         fit = self._fit_windows(cut, np.arange(len(cut.y)), _clock_of(cut))
-        self.model_, self.calibration_scores_, self.shares_ = fit
+        self.model_, self.calibration_scores_, self.shares_ = fit[:3]
         self.series_ = series
         self._lengths = dict(zip(_keys(cut.panel.ids), cut.panel.lengths.tolist(), strict=True))
         if hasattr(fit.model, "feature_names_in_"):
             self.feature_names_in_ = fit.model.feature_names_in_
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
+        if fit.interrupt is not None:
+            raise fit.interrupt
         return self
 
     @validate_params(
@@ -376,6 +384,8 @@ class LSTMForecaster(BaseEstimator):
                 "n_origins or step."
             )
         fit = self._fit_windows(cut, np.flatnonzero(is_known), clock)
+        if fit.interrupt is not None:
+            raise fit.interrupt
         chosen = np.flatnonzero(np.isin(clock.first, origins))
         if season is None:
             season = season_of(cut.panel.frequency)
@@ -545,10 +555,16 @@ class LSTMForecaster(BaseEstimator):
                 earlier = lean(earlier, shares)
             found = interval_scores(earlier, X[held], y[held], horizon)
             scores = {level: np.sort(values, axis=None) for level, values in found.items()}
-        model = estimator.fit(X[chosen], y[chosen])
+        model, interrupt = estimator, None
+        try:
+            model.fit(X[chosen], y[chosen])
+        except KeyboardInterrupt as caught:
+            if not _is_fitted(model):
+                raise
+            interrupt = caught
         if can_be_shared(model):
-            return _Fit(lean(model, shares), scores, shares)
-        return _Fit(model, scores, ALL)
+            return _Fit(lean(model, shares), scores, shares, interrupt)
+        return _Fit(model, scores, ALL, interrupt)
 
     def _configured(self, cut):
         """A clone of the estimator that knows which features are the series' own, and which targets."""
@@ -663,6 +679,7 @@ class _Fit(NamedTuple):
     model: Estimator
     scores: dict  # as `calibration_scores_`
     shares: Shares
+    interrupt: KeyboardInterrupt | None  # that ended the fit, after an epoch or more
 
 
 class _Clock(NamedTuple):
@@ -670,6 +687,13 @@ class _Clock(NamedTuple):
 
     first: Array  # (n_windows,)
     last: Array  # (n_windows,)
+
+
+def _is_fitted(model):
+    try:
+        return hasattr(unwrap(model, "_parameters").network, "n_iter_")
+    except NotFittedError:
+        return False
 
 
 def _default_estimator(missing):

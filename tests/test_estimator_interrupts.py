@@ -26,7 +26,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 import pylstm
-from pylstm import LSTMRegressor, SequenceScaler
+from pylstm import LSTMForecaster, LSTMRegressor, SequenceScaler
 from pylstm.training import EMA, Checkpoint, TrainingCallback
 
 
@@ -147,6 +147,28 @@ def test_pipeline_under_a_target_transformer_predicts_after_an_interrupt(monkeyp
     with pytest.raises(KeyboardInterrupt):
         interrupted.fit(X, y)
     assert_array_equal(interrupted.predict(X), two_epochs.predict(X))
+
+
+@pytest.mark.parametrize(("number", "n_kept"), [(2, None), (4, None), (5, 1), (6, 2)])
+def test_a_forecaster_keeps_what_its_last_fit_has_finished(monkeypatch, number, n_kept):
+    series = np.sin(np.arange(90) / 4) + np.arange(90) / 30
+    network = LSTMRegressor(3, max_iter=3, highway="all", loss="gaussian", n_iter_no_change=np.inf)
+    forecaster = LSTMForecaster(6, 2, estimator=network, random_state=0)
+    replace_pass(monkeypatch, number, raises(KeyboardInterrupt))  # of three before the last fit
+    with pytest.raises(KeyboardInterrupt):
+        forecaster.fit(series)
+    if n_kept is None:
+        with pytest.raises(NotFittedError):
+            forecaster.forecast()
+        return
+    assert forecaster.model_.n_iter_ == n_kept
+    assert forecaster.calibration_scores_
+    before = forecaster.forecast()
+    monkeypatch.undo()
+    replace_pass(monkeypatch, number, raises(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        forecaster.backtest(2)
+    assert_array_equal(forecaster.forecast(), before)
 
 
 def interrupt(call, number):

@@ -37,7 +37,8 @@
 #'
 #' @section Interrupts:
 #' Ctrl-C (or *Stop*) ends the training: `lstm()` then returns the model as the last finished epoch has left it, with a warning of
-#' class `pylstm_interrupt_warning`; [lstm_continue()] goes on. Before the end of the first epoch it is an interrupt as any other.
+#' class `pylstm_interrupt_warning`; [lstm_continue()] goes on. Before the end of the first epoch it is an interrupt as any other. Of a
+#' time series two networks are fitted, the first to its beginning: an interrupt of that, too, ends it without a result.
 #'
 #' @section Conditions:
 #' Errors are of class `pylstm_error`, warnings of class `pylstm_warning`; those on a training that has not
@@ -136,8 +137,8 @@ new_lstm <- function(result, sequences, target, control, seed, call) {
   handle$model <- result$handle
   if (isTRUE(result$interrupted)) {
     warn_pylstm(
-      "Interrupted: the model is that of the ", result$about$n_iter, " finished epochs (of ", control$max_iter,
-      "). lstm_continue() goes on.",
+      "Interrupted: the model is that of the ", result$about$n_iter, " finished epochs (of ", control$max_iter, "). ",
+      if (is.null(result$forecaster)) "lstm_continue() goes on." else "update() fits it again.",
       class = "pylstm_interrupt_warning"
     )
   }

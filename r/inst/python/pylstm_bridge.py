@@ -312,12 +312,18 @@ def _forecaster(settings, estimator=None):
 def fit_series(settings, parameters, series, write):
     """Fit a forecaster to a series."""
     forecaster = _forecaster(settings, pylstm.LSTMRegressor(**_parameters(parameters)))
-    with _on_console(write):
-        forecaster.fit(series)
+    interrupted = False
+    try:
+        with _on_console(write):
+            forecaster.fit(series)
+    except KeyboardInterrupt:
+        if not hasattr(forecaster, "model_"):
+            raise
+        interrupted = True
     scores = forecaster.calibration_scores_
     return _result(
         forecaster.model_,
-        interrupted=False,
+        interrupted=interrupted,
         levels=[float(level) for level in scores],
         scores=[np.asarray(values) for values in scores.values()],
         fitted=_first_of_horizons(forecaster, series),

@@ -112,3 +112,25 @@ test_that("Ctrl-C ends the training and keeps what was learned", {
   further <- quietly(lstm_continue(fit, x, y, max_iter = 1))
   expect_identical(further$about$n_iter, fit$about$n_iter + 1L)
 })
+
+test_that("Ctrl-C in the fit of a time series keeps what its last network has learned", {
+  skip_on_os("windows")
+  interrupt_in <- function(network) {
+    n_lines <- 0
+    usual <- get("console", asNamespace("pylstm"))
+    on.exit(utils::assignInNamespace("console", usual, "pylstm"))
+    utils::assignInNamespace("console", function(control) {
+      function(text) {
+        n_lines <<- n_lines + grepl("^epoch", text)
+        if (n_lines == 30 * (network - 1) + 2) tools::pskill(Sys.getpid(), tools::SIGINT)
+      }
+    }, "pylstm")
+    lstm(nottem, hidden_size = 32, max_iter = 30, verbose = 1, seed = 1)
+  }
+  fit <- NULL
+  expect_warning(fit <- interrupt_in(2), "update\\(\\) fits it again", class = "pylstm_interrupt_warning")
+  expect_true(fit$interrupted)
+  expect_lt(fit$about$n_iter, 30)
+  expect_length(forecast(fit, h = 3)$mean, 3)
+  expect_identical(tryCatch(interrupt_in(1), interrupt = function(condition) "interrupted"), "interrupted")
+})

@@ -1,0 +1,45 @@
+# modeltime: itself where it is installed, and what it asks of an engine by stand-ins for its functions.
+
+skip_without_pylstm()
+
+passengers <- data.frame(
+  date = seq(as.Date("1949-01-01"), by = "month", length.out = 144), value = as.vector(AirPassengers)
+)
+
+test_that("the engine forecasts as many steps as it is given rows", {
+  stand_ins <- list(
+    parse_index_from_data = function(data) data[vapply(data, inherits, logical(1), "Date")],
+    parse_period_from_index = function(data, period) if (identical(period, "auto")) 12 else period,
+    new_modeltime_bridge = function(class, models, data, extras = NULL, desc = NULL) {
+      structure(list(models = models, data = data, extras = extras, desc = desc), class = c(class, "modeltime_bridge"))
+    }
+  )
+  usual <- get("modeltime", asNamespace("pylstm"))
+  on.exit(utils::assignInNamespace("modeltime", usual, "pylstm"))
+  utils::assignInNamespace("modeltime", function(name) stand_ins[[name]], "pylstm")
+
+  engine <- quietly(lstm_reg_fit(passengers["date"], passengers$value, hidden_size = 3, max_iter = 2, seed = 1))
+  by_hand <- quietly(lstm(ts(passengers$value, frequency = 12), hidden_size = 3, max_iter = 2, seed = 1))
+  expect_s3_class(engine, "modeltime_bridge")
+  expect_identical(engine$desc, "LSTM(24,3)")
+  coming <- data.frame(date = seq(as.Date("1961-01-01"), by = "month", length.out = 5))
+  expect_identical(predict(engine, coming), as.vector(forecast(by_hand, h = 5)$mean))
+  expect_identical(engine$data$.fitted, as.vector(fitted(by_hand)))
+  expect_equal(engine$data$.residuals, passengers$value - engine$data$.fitted)
+  expect_output(print(engine), "LSTM")
+  other <- quietly(lstm_reg_fit(passengers["date"], passengers$value, period = 6, hidden_size = 3, max_iter = 1))
+  expect_identical(other$desc, "LSTM(12,3)")
+})
+
+test_that("a specification of modeltime fits, calibrates and forecasts", {
+  if (!requireNamespace("parsnip", quietly = TRUE) || !requireNamespace("modeltime", quietly = TRUE)) {
+    expect_error(lstm_reg(), "needs the package (parsnip|modeltime)")
+    return()
+  }
+  spec <- parsnip::set_engine(lstm_reg(hidden_units = 3, epochs = 2), "pylstm", seed = 1)
+  fit <- quietly(parsnip::fit(spec, value ~ date, passengers[1:132, ]))
+  table <- modeltime::modeltime_calibrate(modeltime::modeltime_table(fit), passengers[133:144, ])
+  found <- modeltime::modeltime_forecast(table, new_data = passengers[133:144, ], actual_data = passengers)
+  by_hand <- quietly(lstm(ts(passengers$value[1:132], frequency = 12), hidden_size = 3, max_iter = 2, seed = 1))
+  expect_equal(found$.value[found$.key == "prediction"], as.vector(forecast(by_hand, h = 12)$mean))
+})
