@@ -523,7 +523,9 @@ def table_of_means(found, names):
         if not any(runs):
             continue
         means = [geometric_means(of_ahead, set(names)) for of_ahead in runs]
-        above = [sum(round(e, 3) > 1 for e in medians(of_ahead, error_of).values()) for of_ahead in runs]
+        above = [
+            sum(round(e, 3) > 1 for e in medians(of_ahead, error_of).values()) for of_ahead in runs
+        ]
         yield row(
             model,
             len({r["seed"] for r in runs[0] + runs[1]}),
