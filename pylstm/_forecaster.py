@@ -24,7 +24,7 @@ from ._options import WINDOW_SCALINGS
 from ._panel import ID_COL, TIME_COL, give_back, is_pandas, quoted
 from ._public import public_in
 from ._regressor import LSTMRegressor
-from ._shares import ALL, REGRESSION, Shares, can_be_shared, fit_shares, lean
+from ._shares import ALL, WITHOUT_DRIFT, Shares, can_be_shared, fit_shares, lean
 from ._times import GAPS
 from ._typing import Array, Estimator, RandomState
 from ._unwrap import unwrap
@@ -117,8 +117,9 @@ class LSTMForecaster(BaseEstimator):
 
     shares_ : Shares
         What forecasts are made of, a named tuple: of what the linear regression adds to a naive forecast
-        they take the share `regression`, 0 or 1, and of what the network adds to that the share
-        `network`, from 0 to 1. (1, 1) is the network as it is, (0, 0) the naive forecast.
+        they take the share `regression`, 0 or 1, with or without its `drift`, 1 or 0; of what the network
+        adds to that the share `network`, from 0 to 1. (1, 1, 1) is the network as it is, (0, 0, 0) the
+        naive forecast.
 
     series_ : object
         The series that was fitted, from whose end `forecast` goes on.
@@ -136,10 +137,11 @@ class LSTMForecaster(BaseEstimator):
     A network with a highway on scaled windows, such as the default, starts from a linear regression, and
     this from the best naive forecast: the last value, or that of a season ago. How far to go from one to
     the next, the errors of a fit to what came before the last `calibration_fraction` of the time say on
-    it: of what the network adds the share with the least squared error, as far as so many errors tell
-    [3]_, [4]_ (the posterior mean; before they are seen, half of it is expected to be learned by heart);
-    and nothing but the naive forecast, if the result does not have a squared error less by a hundredth.
-    Where the series are too short to hold windows out, the regression alone is trusted. So what cannot be
+    it: whether growth goes on as the regression has it; of what the network adds the share with the least
+    squared error, as far as so many errors tell [3]_, [4]_ (the posterior mean; before they are seen, half
+    of it is expected to be learned by heart); and nothing but the naive forecast, if the result does not
+    have a squared error less by a hundredth. Where the series are too short to hold windows out, the
+    regression alone is trusted, without a drift. So what cannot be
     forecast costs little, and what is not linear is learned where there is enough of it.
 
     Intervals of a Gaussian network are too narrow by what it has learned by heart. The same errors, those
@@ -546,7 +548,7 @@ class LSTMForecaster(BaseEstimator):
         if n_held:
             held = chosen[clock.first[chosen] >= times[-n_held]]
             before = chosen[clock.last[chosen] < times[-n_held]]
-        scores, shares = {}, REGRESSION if n_held else ALL
+        scores, shares = {}, WITHOUT_DRIFT if n_held else ALL
         if n_held and len(before) >= max(10, len(held)):
             earlier = clone(estimator).fit(X[before], y[before])
             if can_be_shared(earlier):

@@ -59,6 +59,14 @@ class _OutputLayer(NamedTuple):
     is_forecast: np.ndarray  # bool (n_outputs,): others are deviations
 
 
+class _Starts(NamedTuple):
+    """The regression that a highway started from, and the naive forecast that this was shrunk to."""
+
+    regression: _OutputLayer
+    naive: _OutputLayer
+    drift: np.ndarray  # (n_outputs,): what of the regression's bias is a drift
+
+
 @public_in("pylstm")
 @documented
 class LSTMRegressor(RegressorMixin, BaseLSTM):
@@ -101,8 +109,8 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         final hidden state [13]_. What they say is a linear regression (ridge, its strength by generalised
         cross-validation), solved before the training and then left as it is: the network learns what it
         leaves, on the scale of its residuals, and with some `alpha` no more of that than there is. With
-        `window_scaling` it has no intercept, so that a window at its own level goes on there, and shrinks
-        to the best naive forecast: the value of one step of the window. Not with `return_sequences` or
+        `window_scaling` it shrinks to the best naive forecast, the value of one step of the window, and so
+        does its intercept, the drift. Not with `return_sequences` or
         the loss "poisson".
 
     {parameters}
@@ -160,9 +168,8 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
     True
     """
 
-    # The regression that the highway started from, and the naive forecast that this was shrunk to. Whoever
-    # wants them asks at once: copies, pickles and files go without.
-    _starts: "tuple[_OutputLayer, _OutputLayer] | None" = None
+    # What the highway started from. Whoever wants it asks at once: copies, pickles and files go without.
+    _starts: "_Starts | None" = None
 
     _parameter_constraints: dict = {  # noqa: RUF012 (scikit-learn's name and form)
         **BaseLSTM._parameter_constraints,
@@ -529,7 +536,9 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         arrays["V"][-len(start.V) :] = start.V
         arrays["d"][:] = start.d
         if highway.naive is not None:
-            self._starts = start, self._outputs_of(highway.naive, highway.residuals, spread)
+            naive = self._outputs_of(highway.naive, highway.residuals, spread)
+            drift = np.repeat(highway.drift / spread, arch.n_outputs // self._n_targets)
+            self._starts = _Starts(start, naive, drift)
 
     def _outputs_of(self, linear, residuals, spread):
         """A linear forecast as weights of the output layer.
@@ -554,13 +563,13 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         state.pop("_starts", None)
         return state
 
-    def _lean(self, starts, regression, network):
+    def _lean(self, starts, drift, regression, network):
         """Take only shares of what was learned.
 
-        Of the regression's forecast that of what it adds to the naive one, of the network's that of what it
-        adds to the regression's.
+        Of the regression that of its drift, and of what it adds to the naive forecast; of the network that of
+        what it adds to the regression.
         """
-        start, naive = starts
+        start, naive, of_drift = starts
         at = start.is_forecast
         arrays = core.unpack_parameters(self._parameters, self._architecture)
         V, d = arrays["V"], arrays["d"]
@@ -568,7 +577,8 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
         added = network * (d - start.d)
         V[:n_states, at] *= network
         V[n_states:] = naive.V + regression * (start.V - naive.V)
-        d[at] = (naive.d + regression * (start.d - naive.d) + added)[at]
+        undrifted = start.d - (1 - drift) * of_drift
+        d[at] = (naive.d + regression * (undrifted - naive.d) + added)[at]
 
     def _check_y(self, y, sequences, lengths, *, reset):
         return_sequences = self.return_sequences if reset else self._architecture.return_sequences

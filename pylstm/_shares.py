@@ -18,13 +18,18 @@ _MARGIN = 0.01
 
 
 class Shares(NamedTuple):
-    """Shares of what is learned: of the regression beyond a naive forecast, of the network beyond that."""
+    """Shares of what is learned.
 
+    Of the regression's drift, of the regression beyond a naive forecast, of the network beyond that.
+    """
+
+    drift: float
     regression: float
     network: float
 
 
-NAIVE, REGRESSION, ALL = Shares(0.0, 0.0), Shares(1.0, 0.0), Shares(1.0, 1.0)
+NAIVE, ALL = Shares(0.0, 0.0, 0.0), Shares(1.0, 1.0, 1.0)
+REGRESSION, WITHOUT_DRIFT = Shares(1.0, 1.0, 0.0), Shares(0.0, 1.0, 0.0)
 
 
 def can_be_shared(model):
@@ -48,10 +53,10 @@ def lean(model, shares):
 def fit_shares(model, windows, y, n_horizons, unit):
     """The shares that serve values which the model was not fitted to.
 
-    The network's share of what it predicts beyond the regression is that of the least squared error, as
-    far as the values tell (the posterior mean under a normal prior), within 0 and 1: a stage of boosting
-    with shrinkage (Friedman 2002) whose strength is learned (stacking: Wolpert 1992). If the forecast is
-    no better than a naive one then, that is taken.
+    The regression keeps its drift if it errs less so. Of what the network predicts beyond it, the share is
+    that of the least squared error, as far as the values tell (the posterior mean under a normal prior),
+    within 0 and 1: a stage of boosting with shrinkage (Friedman 2002) whose strength is learned (stacking:
+    Wolpert 1992). If the forecast is no better than a naive one then, that is taken.
 
     Parameters
     ----------
@@ -71,15 +76,17 @@ def fit_shares(model, windows, y, n_horizons, unit):
     shares : Shares
     """
     y = y.reshape(len(y), n_horizons, -1)
-    naive, regression, network = (
+    naive, still, regression, network = (
         (y - predict_windows(lean(model, shares), windows, n_horizons)[0]) / unit[:, np.newaxis]
-        for shares in (NAIVE, REGRESSION, ALL)
+        for shares in (NAIVE, WITHOUT_DRIFT, REGRESSION, ALL)
     )
-    share = _posterior_mean(regression - network, regression, n_horizons)
-    error = regression + share * (network - regression)
-    if np.mean(error**2) > (1 - _MARGIN) * np.mean(naive**2):
+    drifts = np.mean(regression**2) < np.mean(still**2)
+    error = regression if drifts else still
+    step = regression - network
+    share = _posterior_mean(step, error, n_horizons)
+    if np.mean((error - share * step) ** 2) > (1 - _MARGIN) * np.mean(naive**2):
         return NAIVE
-    return Shares(1.0, share)
+    return Shares(float(drifts), 1.0, share)
 
 
 def _posterior_mean(step, error, n_horizons):

@@ -25,6 +25,10 @@ _HIGHWAY_SIZE = 2**23
 # Of its penalty: from a regression as it is to none at all.
 _STRENGTHS = np.logspace(-6, 6, 25)
 
+# Where a regression goes beyond a naive forecast, a drift is a coefficient like others, of this constant: so
+# small a one that it costs more than they do.
+_DRIFT = 0.1
+
 
 class Levels(NamedTuple):
     """The windows' own statistics: each is read as (X - center) / scale."""
@@ -251,6 +255,7 @@ class Highway(NamedTuple):
 
     regression: Linear
     naive: Linear | None  # the naive forecast that it was shrunk to
+    drift: np.ndarray  # (n_targets,): what of the intercept is a drift beyond that
     residuals: np.ndarray  # (n, n_targets): of the samples that it was fitted to
     spread: np.ndarray  # (n_targets,): their deviation, by the samples' weights
 
@@ -291,18 +296,18 @@ def fit_highway(samples, y, units, n_steps, with_missing, n_threads):
     weight = _rows_of(samples.sample_weight, samples.rows)
     if len(y) < 3:  # generalised cross-validation leaves one out, and something must vary
         zeros = np.zeros((y.shape[1], n_columns))
-        return Highway(Linear(zeros, zeros[:, 0]), None, y, y.std(axis=0))
+        return Highway(Linear(zeros, zeros[:, 0]), None, zeros[:, 0], y, y.std(axis=0))
     with threadpool_limits(1, user_api="blas"):  # the same bits for any number of threads
         if units.kind is None:
-            naive, regression = None, _ridge(X, y, weight)
+            naive, regression, drift = None, _ridge(X, y, weight), np.zeros(y.shape[1])
         else:
             level = _own_level(units, n_steps, with_missing)
             naive = _naive(X, y, weight, units, level, n_steps)
-            regression = _ridge_beyond(naive, X, y, weight, level)
+            regression, drift = _ridge_beyond(naive, X, y, weight, level)
         residuals = y - regression.predict(X)
     mean = np.average(residuals, axis=0, weights=weight)
     variance = np.average((residuals - mean) ** 2, axis=0, weights=weight)
-    return Highway(regression, naive, residuals, np.sqrt(variance))
+    return Highway(regression, naive, drift, residuals, np.sqrt(variance))
 
 
 def _ridge(X, y, weight, *, fit_intercept=True):
@@ -313,9 +318,11 @@ def _ridge(X, y, weight, *, fit_intercept=True):
 
 
 def _ridge_beyond(naive, X, y, weight, level):
-    """What a regression adds to a naive forecast: through the windows' own level, so without a drift."""
-    coef = _ridge(X - level, y - naive.predict(X), weight, fit_intercept=False).coef
-    return Linear(naive.coef + coef, naive.intercept - coef @ level)
+    """What a regression adds to a naive forecast, counted from the windows' own level, and its drift."""
+    columns = np.column_stack([X - level, np.full(len(X), _DRIFT)])
+    beyond = _ridge(columns, y - naive.predict(X), weight, fit_intercept=False).coef
+    coef, drift = beyond[:, :-1], _DRIFT * beyond[:, -1]
+    return Linear(naive.coef + coef, naive.intercept + drift - coef @ level), drift
 
 
 def _own_level(units, n_steps, with_missing):

@@ -371,7 +371,7 @@ def test_the_highway_is_the_ridge_regression_of_the_last_steps(lengths, missing,
     standard = (targets - (mean if kind is None else 0)) / deviation
     naive = np.zeros((2, *recent.shape[1:]))
     if kind is not None:
-        # counted from the windows' own level, without a drift, beyond the better of two naive forecasts
+        # counted from the windows' own level, with a penalised drift, beyond the better naive forecast
         recent[:, :, :2] += fitted._units.inputs.mean / fitted._units.inputs.scale
         for target in range(2):
             unit = fitted._units.inputs.scale[target] / deviation[target]
@@ -380,11 +380,14 @@ def test_the_highway_is_the_ridge_regression_of_the_last_steps(lengths, missing,
             naive[target, nearest, target] = unit
     recent, naive = recent.reshape(N_SAMPLES, -1), naive.reshape(2, -1)
     ridge = RidgeCV(np.logspace(-6, 6, 25), fit_intercept=kind is None, alpha_per_target=True)
-    ridge.fit(recent, standard - recent @ naive.T, sample_weight=weight)
+    drift = np.full((N_SAMPLES, 0 if kind is None else 1), 0.1)
+    ridge.fit(np.hstack([recent, drift]), standard - recent @ naive.T, sample_weight=weight)
+    beyond, of_drift = np.split(ridge.coef_, [naive.shape[1]], axis=1)
     n_states = fitted.hidden_size
     coef = fitted.output_coef_[n_states:] * fitted._units.targets.scale
-    assert_allclose(coef, (naive + ridge.coef_).T * deviation, atol=2e-3)
-    residuals = (standard - recent @ (naive + ridge.coef_).T - ridge.intercept_) * deviation
+    assert_allclose(coef, (naive + beyond).T * deviation, atol=2e-3)
+    intercept = ridge.intercept_ + 0.1 * of_drift.sum(axis=1)
+    residuals = (standard - recent @ (naive + beyond).T - intercept) * deviation
     residuals -= np.average(residuals, axis=0, weights=weight)
     spread = np.sqrt(np.average(residuals**2, axis=0, weights=weight))
     assert_allclose(fitted._units.targets.scale, spread, rtol=5e-3)

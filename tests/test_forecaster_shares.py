@@ -8,7 +8,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pylstm import LSTMForecaster, LSTMRegressor, SequenceScaler, sliding_windows
-from pylstm._shares import ALL, NAIVE, REGRESSION, Shares, can_be_shared, fit_shares, lean
+from pylstm._shares import (
+    ALL,
+    NAIVE,
+    REGRESSION,
+    WITHOUT_DRIFT,
+    Shares,
+    can_be_shared,
+    fit_shares,
+    lean,
+)
 
 T = np.arange(300)
 SEASONAL = 100 + T / 5 + 20 * np.sin(2 * np.pi * T / 12) + np.random.default_rng(0).normal(size=300)
@@ -49,6 +58,14 @@ def test_a_season_is_forecast_by_the_regression_and_some_of_the_network():
     assert np.abs(forecaster.forecast(interval=None) - truth).max() < 4
 
 
+def test_growth_goes_on_unless_it_has_ended():
+    growing = 100 + T / 2 + np.random.default_rng(0).normal(size=300)
+    forecaster = LSTMForecaster(window=4, horizon=6, window_scaling="last", random_state=0)
+    assert forecaster.fit(growing).shares_.drift == 1
+    ended = np.where(T < 220, growing, 210 + growing - 100 - T / 2)
+    assert forecaster.fit(ended).shares_.drift == 0
+
+
 def test_what_is_not_linear_is_forecast_by_the_network():
     series = bent(1600)
     forecaster = LSTMForecaster(window=8, horizon=1, window_scaling="last", random_state=0)
@@ -63,7 +80,7 @@ def test_what_is_not_linear_is_forecast_by_the_network():
 
 def test_what_cannot_be_checked_is_not_used():
     few = SEASONAL[:40]  # 11 windows
-    assert LSTMForecaster(window=24, horizon=6, random_state=0).fit(few).shares_ == REGRESSION
+    assert LSTMForecaster(window=24, horizon=6, random_state=0).fit(few).shares_ == WITHOUT_DRIFT
     unchecked = LSTMForecaster(window=24, horizon=6, calibration_fraction=0, random_state=0)
     assert unchecked.fit(few).shares_ == ALL
 
@@ -96,11 +113,13 @@ def test_a_share_is_a_weighted_mean_of_forecasts(loss, scaling):
     def predict(*shares):
         return lean(fitted, Shares(*shares)).predict(windows)
 
-    naive, regression, everything = predict(0, 0), predict(1, 0), predict(1, 1)
+    naive, still, regression = predict(0, 0, 0), predict(0, 1, 0), predict(1, 1, 0)
+    everything = predict(1, 1, 1)
     assert_allclose(everything, fitted.predict(windows), rtol=1e-12)
     assert not np.allclose(regression, everything, rtol=1e-5)
-    assert_allclose(predict(1, 0.3), regression + 0.3 * (everything - regression), rtol=1e-9)
-    assert_allclose(predict(0.6, 0), naive + 0.6 * (regression - naive), rtol=1e-9)
+    assert_allclose(predict(1, 1, 0.3), regression + 0.3 * (everything - regression), rtol=1e-9)
+    assert_allclose(predict(1, 0.6, 0), naive + 0.6 * (regression - naive), rtol=1e-9)
+    assert_allclose(predict(0.2, 1, 0), still + 0.2 * (regression - still), rtol=1e-9)
     if loss != "quantile":
         for target in range(2):
             step = np.argmin(np.abs(naive[0, target] - windows[0, :, 0]))
