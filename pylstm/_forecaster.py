@@ -553,7 +553,7 @@ class LSTMForecaster(BaseEstimator):
             earlier = clone(estimator).fit(X[before], y[before])
             if can_be_shared(earlier):
                 unit = _naive_scales(cut, held, season=1)
-                shares = fit_shares(earlier, X[held], y[held], horizon, unit)
+                shares = fit_shares(earlier, X[held], y[held], horizon, unit, n_held)
                 earlier = lean(earlier, shares)
             found = interval_scores(earlier, X[held], y[held], horizon)
             scores = {level: np.sort(values, axis=None) for level, values in found.items()}

@@ -50,7 +50,7 @@ def lean(model, shares):
     return leaning
 
 
-def fit_shares(model, windows, y, n_horizons, unit):
+def fit_shares(model, windows, y, n_horizons, unit, n_times):
     """The shares that serve values which the model was not fitted to.
 
     The regression keeps its drift if it errs less so. Of what the network predicts beyond it, the share is
@@ -70,6 +70,9 @@ def fit_shares(model, windows, y, n_horizons, unit):
         How many.
     unit : ndarray of shape (n_windows, n_targets)
         What errors are measured in.
+    n_times : int
+        How many times the windows are of. Errors of several series at one time count as one, and those of
+        several horizons, which overlap.
 
     Returns
     -------
@@ -83,18 +86,15 @@ def fit_shares(model, windows, y, n_horizons, unit):
     drifts = np.mean(regression**2) < np.mean(still**2)
     error = regression if drifts else still
     step = regression - network
-    share = _posterior_mean(step, error, n_horizons)
+    share = _posterior_mean(step, error, n_horizons * len(y) / n_times)
     if np.mean((error - share * step) ** 2) > (1 - _MARGIN) * np.mean(naive**2):
         return NAIVE
     return Shares(float(drifts), 1.0, share)
 
 
-def _posterior_mean(step, error, n_horizons):
-    """The share of a step that is to be taken away from an error, under a normal prior.
-
-    Errors of different horizons, at overlapping times, count as one.
-    """
-    noise = np.mean(error**2) * n_horizons
+def _posterior_mean(step, error, n_as_one):
+    """The share of a step that is to be taken away from an error, under a normal prior."""
+    noise = np.mean(error**2) * n_as_one
     if noise == 0:
         return _MEAN
     share = _MEAN / _DEVIATION**2 + np.sum(step * error) / noise

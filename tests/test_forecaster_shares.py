@@ -144,6 +144,6 @@ def test_evidence_decides_between_half_and_all_of_the_network(n_windows, low, hi
     windows, y = sliding_windows(bent(2000), 8)
     fitted = network(window_scaling="last", max_iter=30).fit(windows[:900], y[:900])
     held = slice(950, 950 + n_windows)
-    shares = fit_shares(fitted, windows[held], y[held], 1, np.ones((n_windows, 1)))
+    shares = fit_shares(fitted, windows[held], y[held], 1, np.ones((n_windows, 1)), n_windows)
     assert shares.regression == 1
     assert low <= shares.network <= high
