@@ -298,22 +298,24 @@ cdef void export_gates(
 ) noexcept nogil:
     """A segment's gates, cell and hidden states into [i, f, g, o, c, h][cell][n][T][H], by time."""
     cdef const Cell* cell
-    cdef Py_ssize_t L = net.lanes, index, s, t, step, unit, gate
+    cdef Py_ssize_t index, number, s, t, step, unit, gate
     cdef Py_ssize_t trace_size = net.n_cells * n_samples * net.T * net.H
     cdef const real* gates
     cdef real* target
+    cdef Tile tile
     for index in range(net.n_cells):
         cell = &net.cells[index]
         for s in range(block.n):
             for t in range(block.first, min(block.stop, block.length[s])):
                 step = step_of(cell, t, block.length[s])
                 target = traces + ((index * n_samples + block.sample[s]) * net.T + t) * net.H
-                for unit in range(net.H):
-                    gates = (arena + cell.z + unit % L
-                             + ((unit // L * cell.z_steps + step % cell.z_steps) * net.block + s)
-                             * 4 * L)
+                for number in range(net.n_tiles):
+                    tile = tile_at(net, number)
+                    gates = z_at(net, cell, &tile, step, arena) + s * tile.row
                     for gate in range(4):
-                        target[gate * trace_size + unit] = gates[gate * L]
+                        for unit in range(min(tile.units, net.H - tile.first)):
+                            target[gate * trace_size + tile.first + unit] = (
+                                gates[gate * tile.units + unit])
                 memcpy(target + 4 * trace_size, c_at(net, cell, step + 1, arena) + s * net.H_pad,
                        net.H * sizeof(real))
                 memcpy(target + 5 * trace_size, h_at(net, cell, step + 1, arena) + s * cell.h_row,
@@ -497,7 +499,7 @@ cdef void advance(
         if index == 0 and net.highway > 0:
             memmove(recent, recent + n_in, (net.highway - 1) * n_in * sizeof(real))
             memcpy(recent + (net.highway - 1) * n_in, own, n_in * sizeof(real))
-        forward_step(net, cell, packed, 0, 1, arena)
+        forward_step(net, cell, packed, 0, 1, False, arena)
         inputs = h_at(net, cell, 1, arena)
     memcpy(arena + net.top, inputs, net.H * sizeof(real))
     head_product(net, packed, 1, arena + net.top, arena + net.y)

@@ -25,27 +25,58 @@ cdef struct Gradients:
     void* d_c0
 
 
-cdef inline real* z_at(
-    const Net* net, const Cell* cell, Py_ssize_t tile, Py_ssize_t step, real* arena,
-) noexcept nogil:
-    """The step's gates, or after it went backward dz, of one tile: (B, gate, L)."""
-    return arena + cell.z + ((tile * cell.z_steps + step % cell.z_steps) * net.block
-                             * 4 * net.lanes)
-
-
 cdef void weight_gradients(
-    const Net* net, const Cell* cell, Py_ssize_t step, Py_ssize_t n_steps, Py_ssize_t n, real* arena,
-    real* slot,
+    const Net* net, const Cell* cell, Py_ssize_t step, Py_ssize_t n_steps, Py_ssize_t n,
+    bint from_zeros, real* arena, real* slot,
 ) noexcept nogil:
-    """d[W; U] += sum over steps step .. step + n_steps and samples of [x_t, h_{t-1}]^T dz_t."""
-    cdef Py_ssize_t L = net.lanes, B = net.block, n_inputs = cell.n_in + net.H, tile
-    cdef real* tile_gradient
-    for tile in range(net.n_tiles):
-        tile_gradient = slot + cell.packed_WU + tile * n_inputs * 4 * L
-        product(PANEL, n_inputs, n_steps, n,
-                xh_at(net, cell, step, arena) + cell.in_pad - cell.n_in, 1, cell.row, B * cell.row,
-                z_at(net, cell, tile, step, arena), 4 * L, B * 4 * L,
-                tile_gradient, 4 * L, tile_gradient, 4 * L)
+    """d[W; U] += sum over steps step .. step + n_steps and samples of [x_t, h_{t-1}]^T dz_t.
+
+    `from_zeros`: the first of the steps has no h_{t-1}, and dU nothing from it.
+    """
+    cdef Py_ssize_t B = net.block, n_rows = cell.n_in + net.H, index, first, after
+    cdef const real* xh = xh_at(net, cell, step, arena) + cell.in_pad - cell.n_in
+    cdef const real* z
+    cdef real* gradient
+    cdef Tile tile
+    for index in range(net.n_tiles):
+        tile = tile_at(net, index)
+        z = z_at(net, cell, &tile, step, arena)
+        gradient = slot + cell.packed_WU + 4 * tile.first * n_rows
+        # rows of whole tiles of the product, those of x among them, take all steps
+        first = min(n_rows, padded(cell.n_in, tile_rows(tile.width))) if from_zeros else n_rows
+        product(tile.width, first, n_steps, n, xh, 1, cell.row, B * cell.row, z, tile.row,
+                B * tile.row, gradient, tile.row, gradient, tile.row)
+        after = n_steps - 1
+        if first < n_rows and after > 0:
+            gradient += first * tile.row
+            product(tile.width, n_rows - first, after, n, xh + B * cell.row + first, 1, cell.row,
+                    B * cell.row, z + B * tile.row, tile.row, B * tile.row,
+                    gradient, tile.row, gradient, tile.row)
+
+
+cdef void product_of_dz(
+    const Net* net, const Cell* cell, Py_ssize_t step, Py_ssize_t s, Py_ssize_t n, const real* Wt,
+    Py_ssize_t n_registers, real* arena, real* C, Py_ssize_t c_row,
+) noexcept nogil:
+    """C = dz_t W^T for n samples from s on, W^T packed in panels: 4Hu rows, so many registers."""
+    cdef Py_ssize_t L = net.lanes, panel, first, width
+    cdef const real* B
+    cdef const real* init
+    cdef Tile whole = tile_at(net, 0), last = tile_at(net, net.n_tiles - 1)
+    for panel in range(padded(n_registers, PANEL) // PANEL):
+        first = panel * PANEL
+        width = min(PANEL, n_registers - first)
+        B = Wt + first * L * 4 * net.H_units
+        init = NULL
+        if net.n_whole > 0:
+            product(width, n, net.n_whole, 4 * L,
+                    z_at(net, cell, &whole, step, arena) + s * 4 * L, 4 * L, 1, z_tile(net, cell),
+                    B, width * L, 4 * L * width * L, init, c_row, C + first * L, c_row)
+            init = C + first * L
+        if net.n_whole < net.n_tiles:
+            product(width, n, 1, last.row,
+                    z_at(net, cell, &last, step, arena) + s * last.row, last.row, 1, 0,
+                    B + 4 * last.first * width * L, width * L, 0, init, c_row, C + first * L, c_row)
 
 
 cdef void input_gradients(
@@ -53,14 +84,13 @@ cdef void input_gradients(
     const real* packed, real* arena, real* d_inner,
 ) noexcept nogil:
     """dx_t = dz_t W^T for steps step .. step + n_steps, added to d_inner if there are two directions."""
-    cdef Py_ssize_t L = net.lanes, B = net.block, current, s, j
+    cdef Py_ssize_t B = net.block, current, s, j
     cdef real* target
     cdef real* dx
     for current in range(step, step + n_steps):
         dx = arena + net.dx if net.D == 2 else d_inner + current % net.segment * B * net.d_row
-        packed_product(L, cell.in_pad // L, block.n, net.n_tiles, 4 * L,
-                       z_at(net, cell, 0, current, arena), 4 * L, cell.z_steps * B * 4 * L,
-                       packed + cell.packed_Wt, <const real*> NULL, dx, net.d_row)
+        product_of_dz(net, cell, current, 0, block.n, packed + cell.packed_Wt,
+                      cell.in_pad // net.lanes, arena, dx, net.d_row)
         if net.D == 2:
             for s in range(block.n):
                 if current < block.length[s]:
@@ -88,6 +118,44 @@ cdef void add_output_gradients(
                 dh[s * net.H_pad + j] += d_output[j]
 
 
+cdef void backward_tile(
+    const Net* net, const Tile* tile, const Py_ssize_t* samples, Py_ssize_t n, real* z, const real* c,
+    const real* c_next, const real* dh, real* dc, real* db,
+) noexcept nogil:
+    """The gates of a whole tile, backwards: dz in their place, dc, db."""
+    cdef Py_ssize_t Hp = net.H_pad, k, s
+    for k in range(n):
+        s = samples[k]
+        cell_backward_at(z + s * tile.row, <real*> c + s * Hp, <real*> c_next + s * Hp,
+                         <real*> dh + s * Hp, dc + s * Hp, db)
+
+
+cdef void backward_quarters(
+    const Net* net, const Tile* tile, const Py_ssize_t* samples, Py_ssize_t n, real* z, const real* c,
+    const real* c_next, const real* dh, real* dc, real* db, real* registers,
+) noexcept nogil:
+    """The same of a tile that is short of whole registers, which several samples share."""
+    cdef Py_ssize_t L = net.lanes, Hp = net.H_pad, k = 0, gate, j
+    cdef Group group
+    while k < n:
+        group = group_at(net, tile, samples + k, n - k)
+        for gate in range(4):
+            gather(registers + gate * L, z + gate * tile.units, tile.row, &group)
+        gather(registers + 4 * L, c, Hp, &group)
+        gather(registers + 5 * L, c_next, Hp, &group)
+        gather(registers + 6 * L, dh, Hp, &group)
+        gather(registers + 7 * L, dc, Hp, &group)
+        cell_backward_at(registers, registers + 4 * L, registers + 5 * L, registers + 6 * L,
+                         registers + 7 * L, <real*> NULL)
+        for gate in range(4):
+            scatter(registers + gate * L, z + gate * tile.units, tile.row, &group)
+        scatter(registers + 7 * L, dc, Hp, &group)
+        k += group.samples
+    for k in range(n):
+        for j in range(tile.row):
+            db[j] += z[samples[k] * tile.row + j]
+
+
 cdef void backward_step(
     const Net* net, const Cell* cell, const real* packed, const Batch* batch, const Block* block,
     Py_ssize_t step, bint to_previous, real* arena, real* slot,
@@ -96,39 +164,44 @@ cdef void backward_step(
 
     `to_previous`: dh_{t-1} is wanted.
     """
-    cdef Py_ssize_t L = net.lanes, Hp = net.H_pad, z_tile = cell.z_steps * net.block * 4 * L
-    cdef Py_ssize_t tile, s, run
+    cdef Py_ssize_t Hp = net.H_pad, index, s, run, n = 0
+    cdef Py_ssize_t[WIDE_BLOCK] samples             # that have this step
     cdef real* dh = arena + cell.dh
     cdef real* dc = arena + cell.dc
     cdef real* c = c_at(net, cell, step, arena)
     cdef real* c_next = c_at(net, cell, step + 1, arena)
     cdef real* z
-    for tile in range(net.n_tiles):
-        z = z_at(net, cell, tile, step, arena)
+    cdef real* db
+    cdef Tile tile
+    for s in range(block.n):
+        if step < block.length[s]:
+            samples[n] = s
+            n += 1
+    for index in range(net.n_tiles):
+        tile = tile_at(net, index)
+        z = z_at(net, cell, &tile, step, arena)
+        db = slot + cell.packed_b + 4 * tile.first
         for s in range(block.n):
             if step >= block.length[s]:
-                memset(z + s * 4 * L, 0, 4 * L * sizeof(real))  # its gradients pass by unchanged
-                continue
-            cell_backward_at(z + s * 4 * L, c + s * Hp + tile * L, c_next + s * Hp + tile * L,
-                             dh + s * Hp + tile * L, dc + s * Hp + tile * L,
-                             slot + cell.packed_b + tile * 4 * L)
+                memset(z + s * tile.row, 0, tile.row * sizeof(real))    # gradients pass by unchanged
+        if index < net.n_whole:
+            backward_tile(net, &tile, samples, n, z, c + tile.first, c_next + tile.first,
+                          dh + tile.first, dc + tile.first, db)
+        else:
+            backward_quarters(net, &tile, samples, n, z, c + tile.first, c_next + tile.first,
+                              dh + tile.first, dc + tile.first, db, arena + net.registers)
     if not to_previous:
         return
     # dh_{t-1} = dz_t U^T
-    z = z_at(net, cell, 0, step, arena)
-    if not block.ragged:
-        packed_product(L, net.n_tiles, block.n, net.n_tiles, 4 * L, z, 4 * L, z_tile,
-                       packed + cell.packed_Ut, <const real*> NULL, dh, Hp)
-    else:
-        s = 0
-        while s < block.n:                                      # runs of samples that have this step
-            run = 0
-            while s + run < block.n and step < block.length[s + run]:
-                run += 1
-            packed_product(L, net.n_tiles, run, net.n_tiles, 4 * L, z + s * 4 * L, 4 * L,
-                           z_tile, packed + cell.packed_Ut, <const real*> NULL,
-                           dh + s * Hp, Hp)
-            s += run + 1
+    s = 0
+    while s < block.n:                                          # runs of samples that have this step
+        run = 0
+        while s + run < block.n and step < block.length[s + run]:
+            run += 1
+        if run > 0:
+            product_of_dz(net, cell, step, s, run, packed + cell.packed_Ut, Hp // net.lanes, arena,
+                          dh + s * Hp, Hp)
+        s += run + 1
     if net.dropout.recurrent_rate > 0:
         for s in range(block.n):
             if step < block.length[s]:
@@ -182,7 +255,8 @@ cdef void backward_cell(
         backward_step(net, cell, packed, batch, block, step, to_states or step > 0, arena, slot)
         n_steps += 1
         if step % net.chunk == 0:                               # while dz is in cache
-            weight_gradients(net, cell, step, n_steps, block.n, arena, slot)
+            weight_gradients(net, cell, step, n_steps, block.n, starts_from_zeros(batch, step),
+                             arena, slot)
             if to_below:
                 input_gradients(net, cell, step, n_steps, block, packed, arena, d_inner)
             n_steps = 0

@@ -17,6 +17,8 @@ cdef extern from "kernels/simd.h" nogil:
     vec_d exp_d(vec_d x)
     vec_f expm1_f(vec_f x)
     vec_d expm1_d(vec_d x)
+    void gather_quarters(void* target, const char** source)
+    void scatter_quarters(const void* source, char** target)
 
 ctypedef fused vec:
     vec_f
@@ -62,7 +64,7 @@ cdef inline void hidden_forward(const vec* z, const vec* c, vec* h) noexcept nog
 cdef inline void cell_backward(
     vec* z, const vec* c_prev, const vec* c, const vec* dh, vec* dc, vec* db
 ) noexcept nogil:
-    """The same step backwards: gates in, dz in their place; dc goes from step t to t - 1; db grows."""
+    """The same step backwards: gates in, dz in their place; dc goes from step t to t - 1; db, if given, grows."""
     cdef vec i = z[0]
     cdef vec f = z[1]
     cdef vec g = z[2]
@@ -78,10 +80,11 @@ cdef inline void cell_backward(
     z[1] = d_f * f * (1 - f)
     z[2] = d_g * (1 - g * g)
     z[3] = d_o * o * (1 - o)
-    db[0] += z[0]
-    db[1] += z[1]
-    db[2] += z[2]
-    db[3] += z[3]
+    if db != NULL:
+        db[0] += z[0]
+        db[1] += z[1]
+        db[2] += z[2]
+        db[3] += z[3]
 
 
 # The kernels below hold plain pointers to real; here they become pointers to registers.

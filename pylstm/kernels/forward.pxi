@@ -154,33 +154,90 @@ cdef void hold_states(
                    c_at(net, cell, step, arena) + s * net.H_pad, net.H * sizeof(real))
 
 
-cdef void forward_step(
-    const Net* net, const Cell* cell, const real* packed, Py_ssize_t step, Py_ssize_t n, real* arena,
+cdef inline real* z_at(
+    const Net* net, const Cell* cell, const Tile* tile, Py_ssize_t step, real* arena,
 ) noexcept nogil:
-    """One step of one cell: x_t, h_{t-1} and c_{t-1} are in their places; h_t and c_t will be."""
-    cdef Py_ssize_t L = net.lanes, Hp = net.H_pad, B = net.block
-    cdef Py_ssize_t n_inputs = cell.n_in + net.H, tile, s
-    cdef Py_ssize_t z_tile = cell.z_steps * B * 4 * L
+    """The step's gates, or after it went backward dz, of one tile: (B, gate, units)."""
+    return arena + cell.z + net.block * (cell.z_steps * 4 * tile.first
+                                         + step % cell.z_steps * tile.row)
+
+
+cdef inline Py_ssize_t z_tile(const Net* net, const Cell* cell) noexcept nogil:
+    """How far whole tiles are apart in z."""
+    return cell.z_steps * net.block * 4 * net.lanes
+
+
+cdef void forward_tile(
+    const Net* net, const Tile* tile, Py_ssize_t n, real* z, const real* c, real* c_next, real* h_next,
+    Py_ssize_t h_row,
+) noexcept nogil:
+    """The gates of a whole tile: a sample fills the registers."""
+    cdef Py_ssize_t Hp = net.H_pad, s
+    for s in range(n):
+        cell_forward_at(z + s * tile.row, <real*> c + s * Hp, c_next + s * Hp)
+    for s in range(n):
+        hidden_forward_at(z + s * tile.row, c_next + s * Hp, h_next + s * h_row)
+
+
+cdef void forward_quarters(
+    const Net* net, const Tile* tile, Py_ssize_t n, real* z, const real* c, real* c_next, real* h_next,
+    Py_ssize_t h_row, real* registers,
+) noexcept nogil:
+    """The same of a tile that is short of whole registers, which several samples share."""
+    cdef Py_ssize_t L = net.lanes, s = 0, gate
+    cdef Group group
+    cdef Py_ssize_t[WIDE_BLOCK] samples
+    for s in range(n):
+        samples[s] = s
+    s = 0
+    while s < n:
+        group = group_at(net, tile, samples + s, n - s)
+        for gate in range(4):
+            gather(registers + gate * L, z + gate * tile.units, tile.row, &group)
+        gather(registers + 4 * L, c, net.H_pad, &group)
+        cell_forward_at(registers, registers + 4 * L, registers + 5 * L)
+        hidden_forward_at(registers, registers + 5 * L, registers + 6 * L)
+        for gate in range(4):
+            scatter(registers + gate * L, z + gate * tile.units, tile.row, &group)
+        scatter(registers + 5 * L, c_next, net.H_pad, &group)
+        scatter(registers + 6 * L, h_next, h_row, &group)
+        s += group.samples
+
+
+cdef void forward_step(
+    const Net* net, const Cell* cell, const real* packed, Py_ssize_t step, Py_ssize_t n,
+    bint from_zeros, real* arena,
+) noexcept nogil:
+    """One step of one cell: x_t, h_{t-1} and c_{t-1} are in their places; h_t and c_t will be.
+
+    `from_zeros`: h_{t-1} is zero, and h_{t-1} U left out.
+    """
+    cdef Py_ssize_t L = net.lanes, n_rows = cell.n_in + net.H, index
+    cdef Py_ssize_t n_inputs = cell.n_in if from_zeros else n_rows
     cdef real* xh = xh_at(net, cell, step, arena) + cell.in_pad - cell.n_in
     cdef real* h_next = h_at(net, cell, step + 1, arena)
     cdef real* c = c_at(net, cell, step, arena)
     cdef real* c_next = c_at(net, cell, step + 1, arena)
-    cdef real* z = arena + cell.z + step % cell.z_steps * B * 4 * L
+    cdef real* z
     cdef const real* WU = packed + cell.packed_WU
     cdef const real* b = packed + cell.packed_b
+    cdef Tile tile = tile_at(net, 0)
     # z_t = [x_t, h_{t-1}] [W; U] + b
     if n == 1:
-        row_product(net.n_tiles, n_inputs, xh, WU, 4 * L, n_inputs * 4 * L, b, 4 * L, z, z_tile)
-    for tile in range(net.n_tiles):
-        if n > 1:
-            product(PANEL, n, 1, n_inputs, xh, cell.row, 1, 0, WU + tile * n_inputs * 4 * L, 4 * L, 0,
-                    b + tile * 4 * L, 0, z + tile * z_tile, 4 * L)
-        for s in range(n):
-            cell_forward_at(z + tile * z_tile + s * 4 * L, c + s * Hp + tile * L,
-                            c_next + s * Hp + tile * L)
-        for s in range(n):
-            hidden_forward_at(z + tile * z_tile + s * 4 * L, c_next + s * Hp + tile * L,
-                              h_next + s * cell.h_row + tile * L)
+        row_product(net.n_whole, n_inputs, xh, WU, 4 * L, n_rows * 4 * L, b, 4 * L,
+                    z_at(net, cell, &tile, step, arena), z_tile(net, cell))
+    for index in range(net.n_tiles):
+        tile = tile_at(net, index)
+        z = z_at(net, cell, &tile, step, arena)
+        if n > 1 or index >= net.n_whole:
+            product(tile.width, n, 1, n_inputs, xh, cell.row, 1, 0, WU + 4 * tile.first * n_rows,
+                    tile.row, 0, b + 4 * tile.first, 0, z, tile.row)
+        if index < net.n_whole:
+            forward_tile(net, &tile, n, z, c + tile.first, c_next + tile.first, h_next + tile.first,
+                         cell.h_row)
+        else:
+            forward_quarters(net, &tile, n, z, c + tile.first, c_next + tile.first,
+                             h_next + tile.first, cell.h_row, arena + net.registers)
 
 
 cdef void load_first_states(
@@ -195,6 +252,11 @@ cdef void load_first_states(
                     h_at(net, cell, 0, arena), cell.h_row)
         load_states(net, cell, <const real*> batch.c, batch.n_states, block,
                     c_at(net, cell, 0, arena), net.H_pad)
+
+
+cdef inline bint starts_from_zeros(const Batch* batch, Py_ssize_t step) noexcept nogil:
+    """Whether h before the cell's step is zero for certain."""
+    return step == 0 and batch.h == NULL
 
 
 cdef void forward_cell(
@@ -216,7 +278,7 @@ cdef void forward_cell(
             load_dropped_hidden(net, cell, batch, block, step, arena)
         while step >= block.length[n - 1]:                      # the last samples, where they have ended
             n -= 1
-        forward_step(net, cell, packed, step, n, arena)
+        forward_step(net, cell, packed, step, n, starts_from_zeros(batch, step), arena)
         if block.ragged:
             hold_states(net, cell, block, step, arena)
 
@@ -225,7 +287,7 @@ cdef inline void head_product(
     const Net* net, const real* packed, Py_ssize_t n, const real* top, real* y,
 ) noexcept nogil:
     """y = h V + d."""
-    packed_product(net.lanes, net.K_pad // net.lanes, n, 1, net.R, top, net.R_pad, 0,
+    packed_product(net.lanes, net.K_pad // net.lanes, n, net.R, top, net.R_pad,
                    packed + net.packed_V, packed + net.packed_d, y, net.K_pad)
 
 

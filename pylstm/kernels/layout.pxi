@@ -27,6 +27,11 @@ cdef double forward_bytes = 2097152     # where steps are forgotten as soon as t
 cdef double backward_bytes = 134217728  # where BPTT comes back to them, which is then more work
 
 
+cdef enum:
+    QUARTERS = 4                # of a register; four gates of any number of them are whole registers
+    REGISTERS = 9               # that the gates of units short of a whole tile are gathered in
+
+
 cdef enum Room:
     # What a plan makes room for. Each includes those above it.
     LATEST_STEP                 # the step at hand, and all of them where a layer or the head reads them
@@ -48,11 +53,11 @@ cdef struct Cell:
     Py_ssize_t U                # (H, 4H)
     Py_ssize_t b                # (4H,)
     # among the packed weights, and equally among a slot's gradients
-    Py_ssize_t packed_WU        # [tile][n_in + H][gate][L]
-    Py_ssize_t packed_b         # [tile][gate][L]
+    Py_ssize_t packed_WU        # [tile][n_in + H][gate][units]
+    Py_ssize_t packed_b         # [tile][gate][units]
     # among the packed weights: transposed, rows in the order of dz
-    Py_ssize_t packed_Ut        # [panel][tile][gate][L][width * L]: 4Hp rows, Hp columns
-    Py_ssize_t packed_Wt        # [panel][tile][gate][L][width * L]: 4Hp rows, in_pad columns
+    Py_ssize_t packed_Ut        # [panel][tile][gate][units][width * L]: 4Hu rows, Hp columns
+    Py_ssize_t packed_Wt        # [panel][tile][gate][units][width * L]: 4Hu rows, in_pad columns
     # in a thread's arena. xh, h and c have room for what is before each step of a segment and after its
     # last; z for its steps. Where no step is read again there is room for fewer. Step s has the place s
     # modulo the number of places.
@@ -62,7 +67,7 @@ cdef struct Cell:
     Py_ssize_t h_row
     Py_ssize_t c                # [c_steps][B][Hp]
     Py_ssize_t c_steps
-    Py_ssize_t z                # [tile][z_steps][B][gate][L]
+    Py_ssize_t z                # [tile][z_steps][B][gate][units]
     Py_ssize_t z_steps
     Py_ssize_t dh               # [B][Hp]
     Py_ssize_t dc               # [B][Hp]
@@ -80,12 +85,14 @@ cdef struct Net:
     bint mask_missing
     Py_ssize_t highway          # the last steps of which the head reads the inputs too
     Py_ssize_t lanes            # L
-    Py_ssize_t H_pad            # Hp
+    Py_ssize_t H_pad            # Hp: H padded to whole registers
+    Py_ssize_t H_units          # Hu: to whole quarters of one, the units of all tiles
     Py_ssize_t K_pad            # Kp
     Py_ssize_t DH_pad           # DHp: D * H padded to whole registers
     Py_ssize_t R                # what the head reads: D * H, and highway times the first layer's n_in
     Py_ssize_t R_pad            # Rp
     Py_ssize_t n_tiles
+    Py_ssize_t n_whole          # of them those of L units: all, or all but the last
     Py_ssize_t block            # B
     Py_ssize_t chunk            # time steps whose dz become weight gradients together
     Py_ssize_t segment          # time steps that the arena has room for: T, or fewer
@@ -116,10 +123,75 @@ cdef struct Net:
     Py_ssize_t d_inner          # the same of its inputs; the same area in one direction
     Py_ssize_t d_row
     Py_ssize_t carried          # [B][n_features]: gradients of values that are missing, on their way
+    Py_ssize_t registers        # [REGISTERS][L]: a group's, see `forward_quarters`
     Py_ssize_t kept             # [n_segments - 1][kept_size]: what each segment but the last starts from
     Py_ssize_t kept_size        # [cell][h, c][B][Hp], and with missing values [B][n_features]
     Py_ssize_t arena_size
     Cell* cells
+
+
+cdef struct Tile:
+    # Hidden units whose gates meet in registers: as many as a register has lanes. The last tile may have
+    # one, two or three quarters of that. A row of it, for one sample or input, is [gate][units].
+    Py_ssize_t first            # unit
+    Py_ssize_t units
+    Py_ssize_t row              # 4 * units elements: `width` registers
+    Py_ssize_t width
+
+
+cdef struct Group:
+    # From where the quarters of a register come that several samples share: `samples` of them.
+    Py_ssize_t samples
+    Py_ssize_t sample[4]
+    Py_ssize_t unit[4]
+
+
+cdef inline Tile tile_at(const Net* net, Py_ssize_t index) noexcept nogil:
+    """The one place that knows tiles' shapes. What has rows of tiles before `first` has n * 4 * first."""
+    cdef Tile tile
+    tile.first = index * net.lanes
+    tile.units = min(net.lanes, net.H_units - tile.first)
+    tile.row = 4 * tile.units
+    tile.width = tile.row // net.lanes
+    return tile
+
+
+cdef inline Group group_at(
+    const Net* net, const Tile* tile, const Py_ssize_t* samples, Py_ssize_t n,
+) noexcept nogil:
+    """The first of n samples that fill a register with the tile's units: four, two or one of them.
+
+    What is left of it holds some quarters twice, which come out the same.
+    """
+    cdef Group group
+    cdef Py_ssize_t units = net.lanes // QUARTERS, per_sample = tile.units // units, place
+    group.samples = min(n, QUARTERS // per_sample)
+    for place in range(QUARTERS):
+        group.sample[place] = samples[min(place // per_sample, group.samples - 1)]
+        group.unit[place] = place % per_sample * units
+    return group
+
+
+cdef inline void gather(
+    real* register, const real* rows, Py_ssize_t row, const Group* group,
+) noexcept nogil:
+    """A group's register out of its samples' rows."""
+    cdef const char* places[4]
+    cdef Py_ssize_t place
+    for place in range(QUARTERS):
+        places[place] = <const char*> (rows + group.sample[place] * row + group.unit[place])
+    gather_quarters(register, places)
+
+
+cdef inline void scatter(
+    const real* register, real* rows, Py_ssize_t row, const Group* group,
+) noexcept nogil:
+    """The inverse of `gather`."""
+    cdef char* places[4]
+    cdef Py_ssize_t place
+    for place in range(QUARTERS):
+        places[place] = <char*> (rows + group.sample[place] * row + group.unit[place])
+    scatter_quarters(register, places)
 
 
 # More elements than any memory holds, few enough to be counted in; areas that would be larger are a
@@ -164,6 +236,8 @@ cdef int set_dimensions(
     net.R = net.D * net.H + net.highway * net.n_features * (1 + net.mask_missing)
     net.R_pad = padded(net.R, L)
     net.n_tiles = net.H_pad // L
+    net.H_units = padded(net.H, max(1, L // QUARTERS)) if L >= QUARTERS else net.H_pad
+    net.n_whole = net.H_units // L
     block = WIDE_BLOCK if net.H >= WIDE_HIDDEN_SIZE else NARROW_BLOCK
     net.chunk = max(1, CACHED_BYTES // (block * 4 * net.H_pad * itemsize))  # of a whole block, for the
     net.block = min(block, n_samples)           # same sums whatever the batch
@@ -176,7 +250,7 @@ cdef int set_dimensions(
 cdef void lay_out_cell(Net* net, Py_ssize_t index, Room room, bint ragged) noexcept nogil:
     """What the forward pass needs of a cell, behind what net's sizes count already."""
     cdef Cell* cell = &net.cells[index]
-    cdef Py_ssize_t B = net.block, gates = 4 * net.H_pad
+    cdef Py_ssize_t B = net.block, gates = 4 * net.H_units
     cell.index = index
     cell.layer = index // net.D
     cell.direction = index % net.D
@@ -229,7 +303,7 @@ cdef void lay_out_head(Net* net) noexcept nogil:
 cdef void lay_out_gradients(Net* net, Py_ssize_t itemsize) noexcept nogil:
     """What the backward pass needs beyond that."""
     cdef Cell* cell
-    cdef Py_ssize_t B = net.block, gates = 4 * net.H_pad, index
+    cdef Py_ssize_t B = net.block, gates = 4 * net.H_units, index
     for index in range(net.n_cells):
         cell = &net.cells[index]
         cell.packed_Ut = reserve_area(&net.packed_size, 1, net.H_pad, gates)
@@ -258,6 +332,7 @@ cdef void lay_out(
     net.n_params = net.packed_size = net.arena_size = 0
     net.segment = segment
     net.n_segments = padded(net.T, segment) // segment
+    net.registers = reserve_area(&net.arena_size, REGISTERS, 1, net.lanes)
     for index in range(net.n_cells):
         lay_out_cell(net, index, room, ragged)
     lay_out_head(net)

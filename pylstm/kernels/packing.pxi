@@ -17,29 +17,38 @@ cdef inline void copy_units(const real* source, real* target, Py_ssize_t n) noex
 
 
 cdef void pack_gates(
-    const Net* net, const real* source, Py_ssize_t n_rows, real* target, Py_ssize_t tile_size,
+    const Net* net, const real* source, Py_ssize_t n_rows, real* target, Py_ssize_t first_row,
+    Py_ssize_t n_target_rows,
 ) noexcept nogil:
-    """(n_rows, 4H) into [tile][n_rows][gate][L], tiles being tile_size apart."""
-    cdef Py_ssize_t L = net.lanes, tile, row, gate, n
-    for tile in range(net.n_tiles):
-        n = min(L, net.H - tile * L)
+    """(n_rows, 4H) into rows of [tile][n_target_rows][gate][units], from first_row on."""
+    cdef Py_ssize_t index, row, gate
+    cdef Tile tile
+    cdef real* rows
+    for index in range(net.n_tiles):
+        tile = tile_at(net, index)
+        rows = target + 4 * tile.first * n_target_rows + first_row * tile.row
         for row in range(n_rows):
             for gate in range(4):
-                copy_units(source + (row * 4 + gate) * net.H + tile * L,
-                           target + tile * tile_size + (row * 4 + gate) * L, n)
+                copy_units(source + (row * 4 + gate) * net.H + tile.first,
+                           rows + row * tile.row + gate * tile.units,
+                           min(tile.units, net.H - tile.first))
 
 
 cdef void pack_gates_transposed(
     const Net* net, const real* source, Py_ssize_t n_rows, real* target,
 ) noexcept nogil:
-    """(n_rows, 4H) into its transpose: 4Hp rows in the order of dz, n_rows columns, packed in panels."""
-    cdef Py_ssize_t L = net.lanes, n_registers = padded(n_rows, L) // L, row, gate, unit, dz_row
+    """(n_rows, 4H) into its transpose: 4Hu rows in the order of dz, n_rows columns, packed in panels."""
+    cdef Py_ssize_t L = net.lanes, n_registers = padded(n_rows, L) // L, row, gate, unit, index
+    cdef Py_ssize_t dz_row
+    cdef Tile tile
     for row in range(n_rows):
-        for gate in range(4):
-            for unit in range(net.H):
-                dz_row = (unit // L * 4 + gate) * L + unit % L
-                target[packed_index(L, n_registers, 4 * net.H_pad, dz_row, row)] = (
-                    source[(row * 4 + gate) * net.H + unit])
+        for index in range(net.n_tiles):
+            tile = tile_at(net, index)
+            for gate in range(4):
+                dz_row = 4 * tile.first + gate * tile.units
+                for unit in range(min(tile.units, net.H - tile.first)):
+                    target[packed_index(L, n_registers, 4 * net.H_units, dz_row + unit, row)] = (
+                        source[(row * 4 + gate) * net.H + tile.first + unit])
 
 
 cdef void pack_parameters(
@@ -48,14 +57,13 @@ cdef void pack_parameters(
     """All weights, into a packed area whose padding is zero already."""
     cdef const Cell* cell
     cdef bint backward = room == ALL_GRADIENTS
-    cdef Py_ssize_t L = net.lanes, index, tile_size, j, k
+    cdef Py_ssize_t L = net.lanes, index, n_inputs, j, k
     for index in range(net.n_cells):
         cell = &net.cells[index]
-        tile_size = (cell.n_in + net.H) * 4 * L
-        pack_gates(net, params + cell.W, cell.n_in, packed + cell.packed_WU, tile_size)
-        pack_gates(net, params + cell.U, net.H,
-                   packed + cell.packed_WU + cell.n_in * 4 * L, tile_size)
-        pack_gates(net, params + cell.b, 1, packed + cell.packed_b, 4 * L)
+        n_inputs = cell.n_in + net.H
+        pack_gates(net, params + cell.W, cell.n_in, packed + cell.packed_WU, 0, n_inputs)
+        pack_gates(net, params + cell.U, net.H, packed + cell.packed_WU, cell.n_in, n_inputs)
+        pack_gates(net, params + cell.b, 1, packed + cell.packed_b, 0, 1)
         if backward:
             pack_gates_transposed(net, params + cell.U, net.H, packed + cell.packed_Ut)
             pack_gates_transposed(net, params + cell.W, cell.n_in, packed + cell.packed_Wt)
@@ -70,19 +78,23 @@ cdef void pack_parameters(
 
 
 cdef void add_gates(
-    const Net* net, const real* source, Py_ssize_t tile_size, Py_ssize_t n_rows, real* target,
+    const Net* net, const real* source, Py_ssize_t first_row, Py_ssize_t n_source_rows,
+    Py_ssize_t n_rows, real* target,
 ) noexcept nogil:
     """The inverse of `pack_gates`, added to what the target holds."""
-    cdef Py_ssize_t L = net.lanes, tile, row, gate, lane
-    cdef const real* tile_row
-    cdef real* target_row
-    for tile in range(net.n_tiles):
+    cdef Py_ssize_t index, row, gate, unit
+    cdef Tile tile
+    cdef const real* units
+    cdef real* target_units
+    for index in range(net.n_tiles):
+        tile = tile_at(net, index)
         for row in range(n_rows):
             for gate in range(4):
-                tile_row = source + tile * tile_size + (row * 4 + gate) * L
-                target_row = target + (row * 4 + gate) * net.H + tile * L
-                for lane in range(min(L, net.H - tile * L)):
-                    target_row[lane] += tile_row[lane]
+                units = (source + 4 * tile.first * n_source_rows + (first_row + row) * tile.row
+                         + gate * tile.units)
+                target_units = target + (row * 4 + gate) * net.H + tile.first
+                for unit in range(min(tile.units, net.H - tile.first)):
+                    target_units[unit] += units[unit]
 
 
 cdef void collect_gradient(
@@ -91,17 +103,16 @@ cdef void collect_gradient(
     """The slots' gradients, added in the order of the slots, in the order of the flat parameters."""
     cdef const Cell* cell
     cdef const real* slot
-    cdef Py_ssize_t L = net.lanes, s, index, tile_size, j, k
+    cdef Py_ssize_t L = net.lanes, s, index, n_inputs, j, k
     memset(gradient, 0, net.n_params * sizeof(real))
     for s in range(n_slots):
         slot = slots + s * net.slot_size
         for index in range(net.n_cells):
             cell = &net.cells[index]
-            tile_size = (cell.n_in + net.H) * 4 * L
-            add_gates(net, slot + cell.packed_WU, tile_size, cell.n_in, gradient + cell.W)
-            add_gates(net, slot + cell.packed_WU + cell.n_in * 4 * L, tile_size, net.H,
-                      gradient + cell.U)
-            add_gates(net, slot + cell.packed_b, 4 * L, 1, gradient + cell.b)
+            n_inputs = cell.n_in + net.H
+            add_gates(net, slot + cell.packed_WU, 0, n_inputs, cell.n_in, gradient + cell.W)
+            add_gates(net, slot + cell.packed_WU, cell.n_in, n_inputs, net.H, gradient + cell.U)
+            add_gates(net, slot + cell.packed_b, 0, 1, 1, gradient + cell.b)
         for j in range(net.R):
             for k in range(net.K):
                 gradient[net.V + j * net.K + k] += (

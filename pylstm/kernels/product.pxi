@@ -22,6 +22,7 @@ cdef extern from * nogil:
     #undef VEC
     #undef NAME
     """
+    const int* TILE_ROWS
     void product_f(
         Py_ssize_t width, Py_ssize_t M, Py_ssize_t n_segments, Py_ssize_t K,
         const float* A, Py_ssize_t a_row, Py_ssize_t a_col, Py_ssize_t a_segment,
@@ -48,6 +49,11 @@ cdef inline Py_ssize_t padded(Py_ssize_t n, Py_ssize_t unit) noexcept nogil:
 # A panel is this many registers wide (the last one of a matrix may be narrower).
 cdef enum:
     PANEL = 4
+
+
+cdef inline Py_ssize_t tile_rows(Py_ssize_t width) noexcept nogil:
+    """The rows that `product` takes at a time for a panel of so many registers."""
+    return TILE_ROWS[width]
 
 
 cdef inline void product(
@@ -77,18 +83,16 @@ cdef inline void row_product(
 
 
 cdef void packed_product(
-    Py_ssize_t lanes, Py_ssize_t n_registers, Py_ssize_t M, Py_ssize_t n_segments, Py_ssize_t K,
-    const real* A, Py_ssize_t a_row, Py_ssize_t a_segment,
-    const real* B, const real* init, real* C, Py_ssize_t c_row,
+    Py_ssize_t lanes, Py_ssize_t n_registers, Py_ssize_t M, Py_ssize_t K,
+    const real* A, Py_ssize_t a_row, const real* B, const real* init, real* C, Py_ssize_t c_row,
 ) noexcept nogil:
-    """Rows of C = init + A B for a whole packed matrix B: [panel][n_segments * K][width * L]."""
+    """Rows of C = init + A B for a whole packed matrix B: [panel][K][width * L]."""
     cdef Py_ssize_t panel, first, width
     for panel in range(padded(n_registers, PANEL) // PANEL):
         first = panel * PANEL
         width = min(PANEL, n_registers - first)
-        product(width, M, n_segments, K, A, a_row, 1, a_segment,
-                B + first * lanes * n_segments * K, width * lanes, K * width * lanes,
-                init + first * lanes if init != NULL else NULL, 0, C + first * lanes, c_row)
+        product(width, M, 1, K, A, a_row, 1, 0, B + first * lanes * K, width * lanes, 0,
+                init + first * lanes, 0, C + first * lanes, c_row)
 
 
 cdef inline Py_ssize_t packed_index(

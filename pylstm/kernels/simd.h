@@ -97,6 +97,54 @@ SIMD_INLINE vec_f AS_VEC_F(bits_f x) { vec_f v; memcpy(&v, &x, sizeof v); return
 SIMD_INLINE vec_d AS_VEC_D(bits_d x) { vec_d v; memcpy(&v, &x, sizeof v); return v; }
 #endif
 
+/* A register by its quarters: gathered from four places and scattered back to them. A copy through memory
+ * would do the same, but the processor waits when it loads a register from smaller, fresh stores. */
+#if PYLSTM_VECTOR
+#  if VEC_BYTES == 64
+SIMD_INLINE void gather_quarters(void *target, const char *const source[4])
+{
+    __m512i v = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)source[0]));
+    v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)source[1]), 1);
+    v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)source[2]), 2);
+    v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)source[3]), 3);
+    *(__m512i *)target = v;
+}
+SIMD_INLINE void scatter_quarters(const void *source, char *const target[4])
+{
+    const __m512i v = *(const __m512i *)source;
+    _mm_storeu_si128((__m128i *)target[0], _mm512_castsi512_si128(v));
+    _mm_storeu_si128((__m128i *)target[1], _mm512_extracti32x4_epi32(v, 1));
+    _mm_storeu_si128((__m128i *)target[2], _mm512_extracti32x4_epi32(v, 2));
+    _mm_storeu_si128((__m128i *)target[3], _mm512_extracti32x4_epi32(v, 3));
+}
+#  else
+#    if VEC_BYTES == 32
+typedef int64_t quarter;
+#    else
+typedef int32_t quarter;
+#    endif
+typedef quarter quarters __attribute__((vector_size(VEC_BYTES), may_alias));
+SIMD_INLINE void gather_quarters(void *target, const char *const source[4])
+{
+    quarter q[4];
+    for (int i = 0; i < 4; i++)
+        memcpy(&q[i], source[i], sizeof(quarter));
+    *(quarters *)target = (quarters){q[0], q[1], q[2], q[3]};
+}
+SIMD_INLINE void scatter_quarters(const void *source, char *const target[4])
+{
+    const quarters v = *(const quarters *)source;
+    for (int i = 0; i < 4; i++) {
+        const quarter q = v[i];
+        memcpy(target[i], &q, sizeof q);
+    }
+}
+#  endif
+#else
+SIMD_INLINE void gather_quarters(void *target, const char *const source[4]) { (void)target; (void)source; }
+SIMD_INLINE void scatter_quarters(const void *source, char *const target[4]) { (void)source; (void)target; }
+#endif
+
 SIMD_INLINE vec_f splat_f(float a) { return a - (vec_f){0}; }
 SIMD_INLINE vec_d splat_d(double a) { return a - (vec_d){0}; }
 
