@@ -311,13 +311,13 @@ cdef void export_gates(
                 target = traces + ((index * n_samples + block.sample[s]) * net.T + t) * net.H
                 for number in range(net.n_tiles):
                     tile = tile_at(net, number)
-                    gates = z_at(net, cell, &tile, step, arena) + s * tile.row
+                    gates = (z_at(net, cell, &tile, step, arena) + s // tile.samples * 4 * net.lanes
+                             + s % tile.samples * tile.units)
                     for gate in range(4):
                         for unit in range(min(tile.units, net.H - tile.first)):
                             target[gate * trace_size + tile.first + unit] = (
-                                gates[gate * tile.units + unit])
-                memcpy(target + 4 * trace_size, c_at(net, cell, step + 1, arena) + s * net.H_pad,
-                       net.H * sizeof(real))
+                                gates[gate * net.lanes + unit])
+                get_units(net, s, c_at(net, cell, step + 1, arena), target + 4 * trace_size)
                 memcpy(target + 5 * trace_size, h_at(net, cell, step + 1, arena) + s * cell.h_row,
                        net.H * sizeof(real))
 
@@ -332,8 +332,8 @@ cdef void save_final_states(
         cell = &net.cells[index]
         save_states(net, cell, h_at(net, cell, block.n_steps, arena), cell.h_row, batch.n_states,
                     block, h)
-        save_states(net, cell, c_at(net, cell, block.n_steps, arena), net.H_pad, batch.n_states,
-                    block, c)
+        save_cell_states(net, cell, c_at(net, cell, block.n_steps, arena), batch.n_states, block,
+                         c)
 
 
 cdef void forward_task(Call* call, Py_ssize_t number, real* arena) noexcept nogil:
@@ -537,7 +537,7 @@ def stream_states(StreamHandle handle, real[:, ::1] h, real[:, ::1] c, bint put)
     """Copy the states (num_layers, H) in, if `put`, or out; `put` forgets the inputs before."""
     cdef const Net* net = &handle.plan.net
     cdef real* arena = <real*> handle.plan.arenas
-    cdef Py_ssize_t index, j
+    cdef Py_ssize_t index
     cdef real* own_h
     cdef real* own_c
     if put:
@@ -546,13 +546,12 @@ def stream_states(StreamHandle handle, real[:, ::1] h, real[:, ::1] c, bint put)
     for index in range(net.n_cells):
         own_h = h_at(net, &net.cells[index], 0, arena)
         own_c = c_at(net, &net.cells[index], 0, arena)
-        for j in range(net.H):
-            if put:
-                own_h[j] = h[index, j]
-                own_c[j] = c[index, j]
-            else:
-                h[index, j] = own_h[j]
-                c[index, j] = own_c[j]
+        if put:
+            memcpy(own_h, &h[index, 0], net.H * sizeof(real))
+            put_units(net, 0, &c[index, 0], own_c)
+        else:
+            memcpy(&h[index, 0], own_h, net.H * sizeof(real))
+            get_units(net, 0, own_c, &c[index, 0])
 
 
 # ----------------------------------------------------------------------------------------------------

@@ -62,21 +62,25 @@ cdef void product_of_dz(
     cdef Py_ssize_t L = net.lanes, panel, first, width
     cdef const real* B
     cdef const real* init
-    cdef Tile whole = tile_at(net, 0), last = tile_at(net, net.n_tiles - 1)
+    cdef Py_ssize_t index
+    cdef Tile tile = tile_at(net, 0)
     for panel in range(padded(n_registers, PANEL) // PANEL):
         first = panel * PANEL
         width = min(PANEL, n_registers - first)
         B = Wt + first * L * 4 * net.H_units
         init = NULL
         if net.n_whole > 0:
+            tile = tile_at(net, 0)
             product(width, n, net.n_whole, 4 * L,
-                    z_at(net, cell, &whole, step, arena) + s * 4 * L, 4 * L, 1, z_tile(net, cell),
+                    z_at(net, cell, &tile, step, arena) + s * 4 * L, 4 * L, 1, z_tile(net, cell),
                     B, width * L, 4 * L * width * L, init, c_row, C + first * L, c_row)
             init = C + first * L
-        if net.n_whole < net.n_tiles:
-            product(width, n, 1, last.row,
-                    z_at(net, cell, &last, step, arena) + s * last.row, last.row, 1, 0,
-                    B + 4 * last.first * width * L, width * L, 0, init, c_row, C + first * L, c_row)
+        for index in range(net.n_whole, net.n_tiles):
+            tile = tile_at(net, index)
+            product(width, n, 1, tile.row,
+                    z_at(net, cell, &tile, step, arena) + s * tile.row, tile.row, 1, 0,
+                    B + 4 * tile.first * width * L, width * L, 0, init, c_row, C + first * L, c_row)
+            init = C + first * L
 
 
 cdef void input_gradients(
@@ -119,41 +123,36 @@ cdef void add_output_gradients(
 
 
 cdef void backward_tile(
-    const Net* net, const Tile* tile, const Py_ssize_t* samples, Py_ssize_t n, real* z, const real* c,
-    const real* c_next, const real* dh, real* dc, real* db,
+    const Net* net, const Tile* tile, const Block* block, Py_ssize_t step, real* z, real* c,
+    real* c_next, const real* dh, real* dc, real* db, real* registers,
 ) noexcept nogil:
-    """The gates of a whole tile, backwards: dz in their place, dc, db."""
-    cdef Py_ssize_t Hp = net.H_pad, k, s
-    for k in range(n):
-        s = samples[k]
-        cell_backward_at(z + s * tile.row, <real*> c + s * Hp, <real*> c_next + s * Hp,
-                         <real*> dh + s * Hp, dc + s * Hp, db)
+    """The gates of a tile, backwards: dz in their place, dc, db. dh are rows of samples.
 
-
-cdef void backward_quarters(
-    const Net* net, const Tile* tile, const Py_ssize_t* samples, Py_ssize_t n, real* z, const real* c,
-    const real* c_next, const real* dh, real* dc, real* db, real* registers,
-) noexcept nogil:
-    """The same of a tile that is short of whole registers, which several samples share."""
-    cdef Py_ssize_t L = net.lanes, Hp = net.H_pad, k = 0, gate, j
-    cdef Group group
-    while k < n:
-        group = group_at(net, tile, samples + k, n - k)
-        for gate in range(4):
-            gather(registers + gate * L, z + gate * tile.units, tile.row, &group)
-        gather(registers + 4 * L, c, Hp, &group)
-        gather(registers + 5 * L, c_next, Hp, &group)
-        gather(registers + 6 * L, dh, Hp, &group)
-        gather(registers + 7 * L, dc, Hp, &group)
-        cell_backward_at(registers, registers + 4 * L, registers + 5 * L, registers + 6 * L,
-                         registers + 7 * L, <real*> NULL)
-        for gate in range(4):
-            scatter(registers + gate * L, z + gate * tile.units, tile.row, &group)
-        scatter(registers + 7 * L, dc, Hp, &group)
-        k += group.samples
-    for k in range(n):
-        for j in range(tile.row):
-            db[j] += z[samples[k] * tile.row + j]
+    Of a sample that has ended dz is zero, and its gradients pass by unchanged.
+    """
+    cdef Py_ssize_t L = net.lanes, Hp = net.H_pad, group, first, s
+    cdef real[16] kept                              # dc of the group
+    for group in range(padded(block.n, tile.samples) // tile.samples):
+        first = group * tile.samples
+        if tile.samples == 1:
+            if step < block.length[first]:
+                cell_backward_at(z + first * 4 * L, c + first * L, c_next + first * L,
+                                 <real*> dh + first * Hp, dc + first * L)
+        else:
+            for s in range(tile.samples):
+                copy_units(dh + min(first + s, block.n - 1) * Hp, registers + s * tile.units, tile.units)
+                copy_units(dc + (first + s) * tile.units, kept + s * tile.units, tile.units)
+            cell_backward_at(z + first * tile.row, c + first * tile.units, c_next + first * tile.units,
+                             registers, dc + first * tile.units)
+            for s in range(tile.samples):
+                if first + s < block.n and step >= block.length[first + s]:
+                    copy_units(kept + s * tile.units, dc + (first + s) * tile.units, tile.units)
+            regroup(tile, z + first * tile.row, True)
+    for s in range(block.n):
+        if step < block.length[s]:
+            add_registers(tile.width, z + s * tile.row, db)
+        else:
+            memset(z + s * tile.row, 0, tile.row * sizeof(real))
 
 
 cdef void backward_step(
@@ -164,32 +163,18 @@ cdef void backward_step(
 
     `to_previous`: dh_{t-1} is wanted.
     """
-    cdef Py_ssize_t Hp = net.H_pad, index, s, run, n = 0
-    cdef Py_ssize_t[WIDE_BLOCK] samples             # that have this step
+    cdef Py_ssize_t B = net.block, Hp = net.H_pad, index, s, run
     cdef real* dh = arena + cell.dh
     cdef real* dc = arena + cell.dc
     cdef real* c = c_at(net, cell, step, arena)
     cdef real* c_next = c_at(net, cell, step + 1, arena)
-    cdef real* z
-    cdef real* db
     cdef Tile tile
-    for s in range(block.n):
-        if step < block.length[s]:
-            samples[n] = s
-            n += 1
     for index in range(net.n_tiles):
         tile = tile_at(net, index)
-        z = z_at(net, cell, &tile, step, arena)
-        db = slot + cell.packed_b + 4 * tile.first
-        for s in range(block.n):
-            if step >= block.length[s]:
-                memset(z + s * tile.row, 0, tile.row * sizeof(real))    # gradients pass by unchanged
-        if index < net.n_whole:
-            backward_tile(net, &tile, samples, n, z, c + tile.first, c_next + tile.first,
-                          dh + tile.first, dc + tile.first, db)
-        else:
-            backward_quarters(net, &tile, samples, n, z, c + tile.first, c_next + tile.first,
-                              dh + tile.first, dc + tile.first, db, arena + net.registers)
+        backward_tile(net, &tile, block, step, z_at(net, cell, &tile, step, arena),
+                      c + tile.first * B, c_next + tile.first * B, dh + tile.first,
+                      dc + tile.first * B, slot + cell.packed_b + 4 * tile.first,
+                      arena + net.hidden)
     if not to_previous:
         return
     # dh_{t-1} = dz_t U^T
@@ -226,13 +211,21 @@ cdef void flush_vanishing(
 
     They would get stuck at the smallest of them, which processors take a hundred times longer for.
     """
-    cdef Py_ssize_t Hp = net.H_pad, s
+    cdef Py_ssize_t Hp = net.H_pad, s, index
     cdef real* dh = arena + cell.dh
     cdef real* dc = arena + cell.dc
+    cdef bint vanished
+    cdef Tile tile
     for s in range(block.n):
-        if step < block.length[s] and vanishing(dc + s * Hp, Hp) and vanishing(dh + s * Hp, Hp):
+        vanished = step < block.length[s] and vanishing(dh + s * Hp, Hp)
+        for index in range(net.n_tiles):
+            tile = tile_at(net, index)
+            vanished = vanished and vanishing(dc + tile.first * net.block + s * tile.units, tile.units)
+        if vanished:
             memset(dh + s * Hp, 0, Hp * sizeof(real))
-            memset(dc + s * Hp, 0, Hp * sizeof(real))
+            for index in range(net.n_tiles):
+                tile = tile_at(net, index)
+                memset(dc + tile.first * net.block + s * tile.units, 0, tile.units * sizeof(real))
 
 
 cdef void backward_cell(

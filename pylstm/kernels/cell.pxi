@@ -17,8 +17,7 @@ cdef extern from "kernels/simd.h" nogil:
     vec_d exp_d(vec_d x)
     vec_f expm1_f(vec_f x)
     vec_d expm1_d(vec_d x)
-    void gather_quarters(void* target, const char** source)
-    void scatter_quarters(const void* source, char** target)
+    void regroup_registers(void* registers, bint halves, bint back)
 
 ctypedef fused vec:
     vec_f
@@ -62,9 +61,9 @@ cdef inline void hidden_forward(const vec* z, const vec* c, vec* h) noexcept nog
 
 
 cdef inline void cell_backward(
-    vec* z, const vec* c_prev, const vec* c, const vec* dh, vec* dc, vec* db
+    vec* z, const vec* c_prev, const vec* c, const vec* dh, vec* dc
 ) noexcept nogil:
-    """The same step backwards: gates in, dz in their place; dc goes from step t to t - 1; db, if given, grows."""
+    """The same step backwards: gates in, dz in their place; dc goes from step t to t - 1."""
     cdef vec i = z[0]
     cdef vec f = z[1]
     cdef vec g = z[2]
@@ -80,11 +79,13 @@ cdef inline void cell_backward(
     z[1] = d_f * f * (1 - f)
     z[2] = d_g * (1 - g * g)
     z[3] = d_o * o * (1 - o)
-    if db != NULL:
-        db[0] += z[0]
-        db[1] += z[1]
-        db[2] += z[2]
-        db[3] += z[3]
+
+
+cdef inline void add(const vec* source, vec* target, Py_ssize_t n) noexcept nogil:
+    """Registers, added to as many others."""
+    cdef Py_ssize_t k
+    for k in range(n):
+        target[k] += source[k]
 
 
 # The kernels below hold plain pointers to real; here they become pointers to registers.
@@ -104,11 +105,18 @@ cdef inline void hidden_forward_at(real* z, real* c, real* h) noexcept nogil:
 
 
 cdef inline void cell_backward_at(
-    real* z, real* c_prev, real* c, real* dh, real* dc, real* db
+    real* z, real* c_prev, real* c, real* dh, real* dc
 ) noexcept nogil:
     if real is float:
         cell_backward(<vec_f*> z, <const vec_f*> c_prev, <const vec_f*> c,
-                      <const vec_f*> dh, <vec_f*> dc, <vec_f*> db)
+                      <const vec_f*> dh, <vec_f*> dc)
     else:
         cell_backward(<vec_d*> z, <const vec_d*> c_prev, <const vec_d*> c,
-                      <const vec_d*> dh, <vec_d*> dc, <vec_d*> db)
+                      <const vec_d*> dh, <vec_d*> dc)
+
+
+cdef inline void add_registers(Py_ssize_t n, real* source, real* target) noexcept nogil:
+    if real is float:
+        add(<const vec_f*> source, <vec_f*> target, n)
+    else:
+        add(<const vec_d*> source, <vec_d*> target, n)

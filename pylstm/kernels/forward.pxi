@@ -15,8 +15,32 @@ cdef inline real* h_at(const Net* net, const Cell* cell, Py_ssize_t step, real* 
 
 
 cdef inline real* c_at(const Net* net, const Cell* cell, Py_ssize_t step, real* arena) noexcept nogil:
-    """The cell states before the cell's step, (B, Hp)."""
-    return arena + cell.c + (step % cell.c_steps) * net.block * net.H_pad
+    """The cell states before the cell's step, [tile][B][units]: for `put_units` and `get_units`."""
+    return arena + cell.c + (step % cell.c_steps) * net.block * net.H_units
+
+
+cdef inline void put_units(
+    const Net* net, Py_ssize_t s, const real* row, real* target,
+) noexcept nogil:
+    """A sample's units (H,) into their places in [tile][B][units]."""
+    cdef Py_ssize_t index
+    cdef Tile tile
+    for index in range(net.n_tiles):
+        tile = tile_at(net, index)
+        copy_units(row + tile.first, target + tile.first * net.block + s * tile.units,
+                   min(tile.units, net.H - tile.first))
+
+
+cdef inline void get_units(
+    const Net* net, Py_ssize_t s, const real* source, real* row,
+) noexcept nogil:
+    """The inverse of `put_units`."""
+    cdef Py_ssize_t index
+    cdef Tile tile
+    for index in range(net.n_tiles):
+        tile = tile_at(net, index)
+        copy_units(source + tile.first * net.block + s * tile.units, row + tile.first,
+                   min(tile.units, net.H - tile.first))
 
 
 cdef void load_states(
@@ -41,6 +65,28 @@ cdef void save_states(
     for s in range(block.n):
         memcpy(states + (cell.index * n_states + block.state[s]) * net.H, source + s * source_row,
                net.H * sizeof(real))
+
+
+cdef void load_cell_states(
+    const Net* net, const Cell* cell, const real* states, Py_ssize_t n_states, const Block* block,
+    real* target,
+) noexcept nogil:
+    """`load_states` for c, tile by tile."""
+    cdef Py_ssize_t s
+    memset(target, 0, net.block * net.H_units * sizeof(real))
+    if states != NULL:
+        for s in range(block.n):
+            put_units(net, s, states + (cell.index * n_states + block.state[s]) * net.H, target)
+
+
+cdef void save_cell_states(
+    const Net* net, const Cell* cell, const real* source, Py_ssize_t n_states, const Block* block,
+    real* states,
+) noexcept nogil:
+    """The inverse of `load_cell_states`."""
+    cdef Py_ssize_t s
+    for s in range(block.n):
+        get_units(net, s, source, states + (cell.index * n_states + block.state[s]) * net.H)
 
 
 cdef void load_features(
@@ -145,13 +191,18 @@ cdef void hold_states(
     const Net* net, const Cell* cell, const Block* block, Py_ssize_t step, real* arena,
 ) noexcept nogil:
     """After a sample's end its states stay what they were."""
-    cdef Py_ssize_t s
+    cdef Py_ssize_t s, index, place
+    cdef const real* c = c_at(net, cell, step, arena)
+    cdef real* c_next = c_at(net, cell, step + 1, arena)
+    cdef Tile tile
     for s in range(block.n):
         if step >= block.length[s]:
             memcpy(h_at(net, cell, step + 1, arena) + s * cell.h_row,
                    h_at(net, cell, step, arena) + s * cell.h_row, net.H * sizeof(real))
-            memcpy(c_at(net, cell, step + 1, arena) + s * net.H_pad,
-                   c_at(net, cell, step, arena) + s * net.H_pad, net.H * sizeof(real))
+            for index in range(net.n_tiles):
+                tile = tile_at(net, index)
+                place = tile.first * net.block + s * tile.units
+                copy_units(c + place, c_next + place, tile.units)
 
 
 cdef inline real* z_at(
@@ -168,40 +219,24 @@ cdef inline Py_ssize_t z_tile(const Net* net, const Cell* cell) noexcept nogil:
 
 
 cdef void forward_tile(
-    const Net* net, const Tile* tile, Py_ssize_t n, real* z, const real* c, real* c_next, real* h_next,
-    Py_ssize_t h_row,
-) noexcept nogil:
-    """The gates of a whole tile: a sample fills the registers."""
-    cdef Py_ssize_t Hp = net.H_pad, s
-    for s in range(n):
-        cell_forward_at(z + s * tile.row, <real*> c + s * Hp, c_next + s * Hp)
-    for s in range(n):
-        hidden_forward_at(z + s * tile.row, c_next + s * Hp, h_next + s * h_row)
-
-
-cdef void forward_quarters(
-    const Net* net, const Tile* tile, Py_ssize_t n, real* z, const real* c, real* c_next, real* h_next,
+    const Net* net, const Tile* tile, Py_ssize_t n, real* z, real* c, real* c_next, real* h_next,
     Py_ssize_t h_row, real* registers,
 ) noexcept nogil:
-    """The same of a tile that is short of whole registers, which several samples share."""
-    cdef Py_ssize_t L = net.lanes, s = 0, gate
-    cdef Group group
-    cdef Py_ssize_t[WIDE_BLOCK] samples
+    """The gates of a tile and n samples, group by group; h_next are rows of samples."""
+    cdef Py_ssize_t L = net.lanes, n_groups = padded(n, tile.samples) // tile.samples, group, s
+    if tile.samples > 1:
+        for group in range(n_groups):
+            regroup(tile, z + group * 4 * L, False)
+    for group in range(n_groups):
+        cell_forward_at(z + group * 4 * L, c + group * L, c_next + group * L)
+    if tile.samples == 1:
+        for s in range(n):
+            hidden_forward_at(z + s * 4 * L, c_next + s * L, h_next + s * h_row)
+        return
+    for group in range(n_groups):
+        hidden_forward_at(z + group * 4 * L, c_next + group * L, registers + group * L)
     for s in range(n):
-        samples[s] = s
-    s = 0
-    while s < n:
-        group = group_at(net, tile, samples + s, n - s)
-        for gate in range(4):
-            gather(registers + gate * L, z + gate * tile.units, tile.row, &group)
-        gather(registers + 4 * L, c, net.H_pad, &group)
-        cell_forward_at(registers, registers + 4 * L, registers + 5 * L)
-        hidden_forward_at(registers, registers + 5 * L, registers + 6 * L)
-        for gate in range(4):
-            scatter(registers + gate * L, z + gate * tile.units, tile.row, &group)
-        scatter(registers + 5 * L, c_next, net.H_pad, &group)
-        scatter(registers + 6 * L, h_next, h_row, &group)
-        s += group.samples
+        copy_units(registers + s * tile.units, h_next + s * h_row, tile.units)
 
 
 cdef void forward_step(
@@ -212,7 +247,7 @@ cdef void forward_step(
 
     `from_zeros`: h_{t-1} is zero, and h_{t-1} U left out.
     """
-    cdef Py_ssize_t L = net.lanes, n_rows = cell.n_in + net.H, index
+    cdef Py_ssize_t L = net.lanes, B = net.block, n_rows = cell.n_in + net.H, index
     cdef Py_ssize_t n_inputs = cell.n_in if from_zeros else n_rows
     cdef real* xh = xh_at(net, cell, step, arena) + cell.in_pad - cell.n_in
     cdef real* h_next = h_at(net, cell, step + 1, arena)
@@ -232,12 +267,8 @@ cdef void forward_step(
         if n > 1 or index >= net.n_whole:
             product(tile.width, n, 1, n_inputs, xh, cell.row, 1, 0, WU + 4 * tile.first * n_rows,
                     tile.row, 0, b + 4 * tile.first, 0, z, tile.row)
-        if index < net.n_whole:
-            forward_tile(net, &tile, n, z, c + tile.first, c_next + tile.first, h_next + tile.first,
-                         cell.h_row)
-        else:
-            forward_quarters(net, &tile, n, z, c + tile.first, c_next + tile.first,
-                             h_next + tile.first, cell.h_row, arena + net.registers)
+        forward_tile(net, &tile, n, z, c + tile.first * B, c_next + tile.first * B,
+                     h_next + tile.first, cell.h_row, arena + net.hidden)
 
 
 cdef void load_first_states(
@@ -250,8 +281,8 @@ cdef void load_first_states(
         cell = &net.cells[index]
         load_states(net, cell, <const real*> batch.h, batch.n_states, block,
                     h_at(net, cell, 0, arena), cell.h_row)
-        load_states(net, cell, <const real*> batch.c, batch.n_states, block,
-                    c_at(net, cell, 0, arena), net.H_pad)
+        load_cell_states(net, cell, <const real*> batch.c, batch.n_states, block,
+                         c_at(net, cell, 0, arena))
 
 
 cdef inline bint starts_from_zeros(const Batch* batch, Py_ssize_t step) noexcept nogil:

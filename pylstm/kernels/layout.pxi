@@ -29,7 +29,6 @@ cdef double backward_bytes = 134217728  # where BPTT comes back to them, which i
 
 cdef enum:
     QUARTERS = 4                # of a register; four gates of any number of them are whole registers
-    REGISTERS = 9               # that the gates of units short of a whole tile are gathered in
 
 
 cdef enum Room:
@@ -65,12 +64,12 @@ cdef struct Cell:
     Py_ssize_t xh_steps
     Py_ssize_t h                # [xh_steps][B], rows h_row apart: those of xh, unless h is dropped there
     Py_ssize_t h_row
-    Py_ssize_t c                # [c_steps][B][Hp]
+    Py_ssize_t c                # [c_steps][tile][B][units]
     Py_ssize_t c_steps
-    Py_ssize_t z                # [tile][z_steps][B][gate][units]
+    Py_ssize_t z                # [tile][z_steps][B][gate][units], gates as groups
     Py_ssize_t z_steps
     Py_ssize_t dh               # [B][Hp]
-    Py_ssize_t dc               # [B][Hp]
+    Py_ssize_t dc               # [tile][B][units]
 
 
 cdef struct Net:
@@ -92,7 +91,7 @@ cdef struct Net:
     Py_ssize_t R                # what the head reads: D * H, and highway times the first layer's n_in
     Py_ssize_t R_pad            # Rp
     Py_ssize_t n_tiles
-    Py_ssize_t n_whole          # of them those of L units: all, or all but the last
+    Py_ssize_t n_whole          # of them those of L units, which come first
     Py_ssize_t block            # B
     Py_ssize_t chunk            # time steps whose dz become weight gradients together
     Py_ssize_t segment          # time steps that the arena has room for: T, or fewer
@@ -123,75 +122,62 @@ cdef struct Net:
     Py_ssize_t d_inner          # the same of its inputs; the same area in one direction
     Py_ssize_t d_row
     Py_ssize_t carried          # [B][n_features]: gradients of values that are missing, on their way
-    Py_ssize_t registers        # [REGISTERS][L]: a group's, see `forward_quarters`
+    Py_ssize_t hidden           # [B][L]: h or dh of groups
     Py_ssize_t kept             # [n_segments - 1][kept_size]: what each segment but the last starts from
     Py_ssize_t kept_size        # [cell][h, c][B][Hp], and with missing values [B][n_features]
     Py_ssize_t arena_size
     Cell* cells
 
 
+cdef inline void copy_units(const real* source, real* target, Py_ssize_t n) noexcept nogil:
+    """At most a register of numbers; a whole one, or a half or quarter, is a single move of known size."""
+    cdef Py_ssize_t L = LANES_F if real is float else LANES_D
+    if n == L:
+        memcpy(target, source, L * sizeof(real))
+    elif 2 * n == L:
+        memcpy(target, source, L // 2 * sizeof(real))
+    elif 4 * n == L:
+        memcpy(target, source, L // 4 * sizeof(real))
+    else:
+        memcpy(target, source, n * sizeof(real))
+
+
 cdef struct Tile:
-    # Hidden units whose gates meet in registers: as many as a register has lanes. The last tile may have
-    # one, two or three quarters of that. A row of it, for one sample or input, is [gate][units].
-    Py_ssize_t first            # unit
+    # Hidden units whose gates meet in registers. Most tiles have as many units as a register has lanes; the
+    # last ones may have a half or a quarter of that, and then two or four samples, a group, fill a register.
+    # What belongs to tiles lies tile by tile; a sample's or an input's row is [gate][units], a group's four
+    # registers are [gate][sample][units].
+    Py_ssize_t first            # unit; equally the units of all tiles before
     Py_ssize_t units
-    Py_ssize_t row              # 4 * units elements: `width` registers
-    Py_ssize_t width
-
-
-cdef struct Group:
-    # From where the quarters of a register come that several samples share: `samples` of them.
-    Py_ssize_t samples
-    Py_ssize_t sample[4]
-    Py_ssize_t unit[4]
+    Py_ssize_t samples          # in a group
+    Py_ssize_t row              # 4 * units elements
+    Py_ssize_t width            # registers that these are
 
 
 cdef inline Tile tile_at(const Net* net, Py_ssize_t index) noexcept nogil:
-    """The one place that knows tiles' shapes. What has rows of tiles before `first` has n * 4 * first."""
+    """The one place that knows the tiles' shapes."""
     cdef Tile tile
-    tile.first = index * net.lanes
-    tile.units = min(net.lanes, net.H_units - tile.first)
+    cdef Py_ssize_t L = net.lanes
+    tile.first = index * L
+    tile.samples = 1
+    if index >= net.n_whole:
+        tile.samples = 2
+        if index > net.n_whole:
+            tile.first -= L // 2
+        if 2 * (net.H_units - tile.first) < L:
+            tile.samples = 4
+    tile.units = L // tile.samples
     tile.row = 4 * tile.units
-    tile.width = tile.row // net.lanes
+    tile.width = 4 // tile.samples
     return tile
 
 
-cdef inline Group group_at(
-    const Net* net, const Tile* tile, const Py_ssize_t* samples, Py_ssize_t n,
-) noexcept nogil:
-    """The first of n samples that fill a register with the tile's units: four, two or one of them.
-
-    What is left of it holds some quarters twice, which come out the same.
-    """
-    cdef Group group
-    cdef Py_ssize_t units = net.lanes // QUARTERS, per_sample = tile.units // units, place
-    group.samples = min(n, QUARTERS // per_sample)
-    for place in range(QUARTERS):
-        group.sample[place] = samples[min(place // per_sample, group.samples - 1)]
-        group.unit[place] = place % per_sample * units
-    return group
-
-
-cdef inline void gather(
-    real* register, const real* rows, Py_ssize_t row, const Group* group,
-) noexcept nogil:
-    """A group's register out of its samples' rows."""
-    cdef const char* places[4]
-    cdef Py_ssize_t place
-    for place in range(QUARTERS):
-        places[place] = <const char*> (rows + group.sample[place] * row + group.unit[place])
-    gather_quarters(register, places)
-
-
-cdef inline void scatter(
-    const real* register, real* rows, Py_ssize_t row, const Group* group,
-) noexcept nogil:
-    """The inverse of `gather`."""
-    cdef char* places[4]
-    cdef Py_ssize_t place
-    for place in range(QUARTERS):
-        places[place] = <char*> (rows + group.sample[place] * row + group.unit[place])
-    scatter_quarters(register, places)
+cdef inline void regroup(const Tile* tile, real* group, bint back) noexcept nogil:
+    """From the rows of a group's samples to the registers of its gates, or back."""
+    if tile.samples == 2:
+        regroup_registers(group, True, back)
+    elif tile.samples == 4:
+        regroup_registers(group, False, back)
 
 
 # More elements than any memory holds, few enough to be counted in; areas that would be larger are a
@@ -235,12 +221,13 @@ cdef int set_dimensions(
     net.DH_pad = padded(net.D * net.H, L)
     net.R = net.D * net.H + net.highway * net.n_features * (1 + net.mask_missing)
     net.R_pad = padded(net.R, L)
-    net.n_tiles = net.H_pad // L
-    net.H_units = padded(net.H, max(1, L // QUARTERS)) if L >= QUARTERS else net.H_pad
-    net.n_whole = net.H_units // L
+    net.H_units = padded(net.H, L // QUARTERS if L >= QUARTERS else L)
+    net.n_whole = net.n_tiles = net.H_units // L
+    if net.H_units > net.n_whole * L:           # one quarter, a half, or both
+        net.n_tiles += 2 if QUARTERS * (net.H_units - net.n_whole * L) == 3 * L else 1
     block = WIDE_BLOCK if net.H >= WIDE_HIDDEN_SIZE else NARROW_BLOCK
-    net.chunk = max(1, CACHED_BYTES // (block * 4 * net.H_pad * itemsize))  # of a whole block, for the
-    net.block = min(block, n_samples)           # same sums whatever the batch
+    net.chunk = max(1, CACHED_BYTES // (block * 4 * net.H_pad * itemsize))  # of a whole block, for the same sums
+    net.block = min(block, padded(n_samples, tile_at(net, net.n_tiles - 1).samples))
     operations = 100. * net.H_pad + 8. * net.H * (net.H + max(net.n_features, net.D * net.H))
     while net.look < 65535 and operations * net.block * net.look < LOOK_OPERATIONS:
         net.look = 2 * net.look + 1
@@ -282,7 +269,7 @@ cdef void lay_out_cell(Net* net, Py_ssize_t index, Room room, bint ragged) noexc
     else:
         cell.h = cell.xh + cell.in_pad
         cell.h_row = cell.row
-    cell.c = reserve_area(&net.arena_size, cell.c_steps, B, net.H_pad)
+    cell.c = reserve_area(&net.arena_size, cell.c_steps, B, net.H_units)
     cell.z = reserve_area(&net.arena_size, cell.z_steps, B, gates)
 
 
@@ -309,7 +296,7 @@ cdef void lay_out_gradients(Net* net, Py_ssize_t itemsize) noexcept nogil:
         cell.packed_Ut = reserve_area(&net.packed_size, 1, net.H_pad, gates)
         cell.packed_Wt = reserve_area(&net.packed_size, 1, cell.in_pad, gates)
         cell.dh = reserve_area(&net.arena_size, 1, B, net.H_pad)
-        cell.dc = reserve_area(&net.arena_size, 1, B, net.H_pad)
+        cell.dc = reserve_area(&net.arena_size, 1, B, net.H_units)
     net.packed_Vt = reserve_area(&net.packed_size, 1, net.K, net.R_pad)
     net.dy = reserve_area(&net.arena_size, net.y_steps, B, net.K_pad)
     net.losses = reserve_area(&net.arena_size, net.S, B, sizeof(double) // itemsize)
@@ -332,7 +319,7 @@ cdef void lay_out(
     net.n_params = net.packed_size = net.arena_size = 0
     net.segment = segment
     net.n_segments = padded(net.T, segment) // segment
-    net.registers = reserve_area(&net.arena_size, REGISTERS, 1, net.lanes)
+    net.hidden = reserve_area(&net.arena_size, 1, net.block, net.lanes)
     for index in range(net.n_cells):
         lay_out_cell(net, index, room, ragged)
     lay_out_head(net)

@@ -3,19 +3,6 @@
 A new parameter is packed and collected here, at the offsets that `layout.pxi` gives it.
 """
 
-cdef inline void copy_units(const real* source, real* target, Py_ssize_t n) noexcept nogil:
-    """At most a register of numbers; a whole one, of known size, is a single move."""
-    if real is float:
-        if n == LANES_F:
-            memcpy(target, source, LANES_F * sizeof(real))
-            return
-    else:
-        if n == LANES_D:
-            memcpy(target, source, LANES_D * sizeof(real))
-            return
-    memcpy(target, source, n * sizeof(real))
-
-
 cdef void pack_gates(
     const Net* net, const real* source, Py_ssize_t n_rows, real* target, Py_ssize_t first_row,
     Py_ssize_t n_target_rows,

@@ -20,8 +20,7 @@ cdef void keep_start(const Net* net, const Block* block, real* arena) noexcept n
         for s in range(block.n):
             memcpy(kept + s * net.H_pad, h_at(net, cell, block.first, arena) + s * cell.h_row,
                    net.H * sizeof(real))
-            memcpy(kept + (net.block + s) * net.H_pad,
-                   c_at(net, cell, block.first, arena) + s * net.H_pad, net.H * sizeof(real))
+            get_units(net, s, c_at(net, cell, block.first, arena), kept + (net.block + s) * net.H_pad)
         kept += 2 * net.block * net.H_pad
     if net.mask_missing and block.first > 0:
         cell = &net.cells[0]
@@ -41,8 +40,7 @@ cdef void restore_start(const Net* net, const Block* block, real* arena) noexcep
         for s in range(block.n):
             memcpy(h_at(net, cell, block.first, arena) + s * cell.h_row, kept + s * net.H_pad,
                    net.H * sizeof(real))
-            memcpy(c_at(net, cell, block.first, arena) + s * net.H_pad,
-                   kept + (net.block + s) * net.H_pad, net.H * sizeof(real))
+            put_units(net, s, kept + (net.block + s) * net.H_pad, c_at(net, cell, block.first, arena))
         kept += 2 * net.block * net.H_pad
     if net.mask_missing and block.first > 0:
         cell = &net.cells[0]
@@ -132,8 +130,8 @@ cdef void start_gradients(
         cell = &net.cells[index]
         load_states(net, cell, <const real*> gradients.d_h_n, batch.n_states, block, arena + cell.dh,
                     net.H_pad)
-        load_states(net, cell, <const real*> gradients.d_c_n, batch.n_states, block, arena + cell.dc,
-                    net.H_pad)
+        load_cell_states(net, cell, <const real*> gradients.d_c_n, batch.n_states, block,
+                         arena + cell.dc)
         if index >= net.n_cells - net.D and not net.sequences:
             start_backward(net, cell, batch, block, arena)
     if net.mask_missing:
@@ -150,8 +148,8 @@ cdef void finish_gradients(
         cell = &net.cells[index]
         save_states(net, cell, arena + cell.dh, net.H_pad, batch.n_states, block,
                     <real*> gradients.d_h0)
-        save_states(net, cell, arena + cell.dc, net.H_pad, batch.n_states, block,
-                    <real*> gradients.d_c0)
+        save_cell_states(net, cell, arena + cell.dc, batch.n_states, block,
+                         <real*> gradients.d_c0)
 
 
 cdef void load_dy(

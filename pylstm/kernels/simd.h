@@ -97,52 +97,54 @@ SIMD_INLINE vec_f AS_VEC_F(bits_f x) { vec_f v; memcpy(&v, &x, sizeof v); return
 SIMD_INLINE vec_d AS_VEC_D(bits_d x) { vec_d v; memcpy(&v, &x, sizeof v); return v; }
 #endif
 
-/* A register by its quarters: gathered from four places and scattered back to them. A copy through memory
- * would do the same, but the processor waits when it loads a register from smaller, fresh stores. */
+/* Four registers of quarters, seen as a matrix, and its transpose; with halves, pairs of quarters, what lies
+ * next to each other in two pairs of registers. This turns the rows of two or four samples, each with its
+ * gates one after the other, into the registers of the four gates, and (`back`) these into rows. */
 #if PYLSTM_VECTOR
-#  if VEC_BYTES == 64
-SIMD_INLINE void gather_quarters(void *target, const char *const source[4])
-{
-    __m512i v = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)source[0]));
-    v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)source[1]), 1);
-    v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)source[2]), 2);
-    v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)source[3]), 3);
-    *(__m512i *)target = v;
-}
-SIMD_INLINE void scatter_quarters(const void *source, char *const target[4])
-{
-    const __m512i v = *(const __m512i *)source;
-    _mm_storeu_si128((__m128i *)target[0], _mm512_castsi512_si128(v));
-    _mm_storeu_si128((__m128i *)target[1], _mm512_extracti32x4_epi32(v, 1));
-    _mm_storeu_si128((__m128i *)target[2], _mm512_extracti32x4_epi32(v, 2));
-    _mm_storeu_si128((__m128i *)target[3], _mm512_extracti32x4_epi32(v, 3));
-}
+#  if VEC_BYTES == 16
+typedef int32_t quarters __attribute__((vector_size(16), may_alias));
+#    define PICK(a, b, i, j, k, l) PICK_OF(quarters, a, b, i, j, k, l)
+#  elif VEC_BYTES == 32
+typedef int64_t quarters __attribute__((vector_size(32), may_alias));
+#    define PICK(a, b, i, j, k, l) PICK_OF(quarters, a, b, i, j, k, l)
 #  else
-#    if VEC_BYTES == 32
-typedef int64_t quarter;
-#    else
-typedef int32_t quarter;
-#    endif
-typedef quarter quarters __attribute__((vector_size(VEC_BYTES), may_alias));
-SIMD_INLINE void gather_quarters(void *target, const char *const source[4])
+typedef int64_t quarters __attribute__((vector_size(64), may_alias));
+#    define PICK(a, b, i, j, k, l) \
+        PICK_OF(quarters, a, b, 2 * i, 2 * i + 1, 2 * j, 2 * j + 1, 2 * k, 2 * k + 1, 2 * l, 2 * l + 1)
+#  endif
+#  if defined(__clang__)
+#    define PICK_OF(type, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#  else
+#    define PICK_OF(type, a, b, ...) __builtin_shuffle(a, b, (type){__VA_ARGS__})
+#  endif
+SIMD_INLINE void regroup_registers(void *registers, int halves, int back)
 {
-    quarter q[4];
-    for (int i = 0; i < 4; i++)
-        memcpy(&q[i], source[i], sizeof(quarter));
-    *(quarters *)target = (quarters){q[0], q[1], q[2], q[3]};
-}
-SIMD_INLINE void scatter_quarters(const void *source, char *const target[4])
-{
-    const quarters v = *(const quarters *)source;
-    for (int i = 0; i < 4; i++) {
-        const quarter q = v[i];
-        memcpy(target[i], &q, sizeof q);
+    quarters *r = (quarters *)registers;
+    const quarters a = r[0], b = r[1], c = r[2], d = r[3];
+    if (!halves) {
+        const quarters ab = PICK(a, b, 0, 4, 2, 6), cd = PICK(c, d, 0, 4, 2, 6);
+        const quarters ab_ = PICK(a, b, 1, 5, 3, 7), cd_ = PICK(c, d, 1, 5, 3, 7);
+        r[0] = PICK(ab, cd, 0, 1, 4, 5);
+        r[1] = PICK(ab_, cd_, 0, 1, 4, 5);
+        r[2] = PICK(ab, cd, 2, 3, 6, 7);
+        r[3] = PICK(ab_, cd_, 2, 3, 6, 7);
+    } else if (!back) {
+        r[0] = PICK(a, c, 0, 1, 4, 5);
+        r[1] = PICK(a, c, 2, 3, 6, 7);
+        r[2] = PICK(b, d, 0, 1, 4, 5);
+        r[3] = PICK(b, d, 2, 3, 6, 7);
+    } else {
+        r[0] = PICK(a, b, 0, 1, 4, 5);
+        r[1] = PICK(c, d, 0, 1, 4, 5);
+        r[2] = PICK(a, b, 2, 3, 6, 7);
+        r[3] = PICK(c, d, 2, 3, 6, 7);
     }
 }
-#  endif
 #else
-SIMD_INLINE void gather_quarters(void *target, const char *const source[4]) { (void)target; (void)source; }
-SIMD_INLINE void scatter_quarters(const void *source, char *const target[4]) { (void)source; (void)target; }
+SIMD_INLINE void regroup_registers(void *registers, int halves, int back)
+{
+    (void)registers, (void)halves, (void)back;  /* a register of one lane has no quarters */
+}
 #endif
 
 SIMD_INLINE vec_f splat_f(float a) { return a - (vec_f){0}; }
