@@ -1,4 +1,4 @@
-"""pylstm beside PyTorch and ONNX Runtime: training steps and predictions, cell by cell.
+"""pylstm beside PyTorch, JAX and ONNX Runtime: training steps and predictions, cell by cell.
 
     pip install ".[benchmarks]"
     python benchmarks/compare.py [--threads 1 2] [--parts train predict] [--dtypes float32] [--quick]
@@ -30,14 +30,20 @@ CELLS = [
     (256, 100, 16, 128),
     (128, 100, 32, 256),
 ]
+# Sizes that tutorials use, and that fill no register.
+COMMON_CELLS = [(32, 12, 1, 10), (32, 30, 4, 20), (32, 30, 4, 50), (64, 50, 16, 100)]
 PREDICTION_CELLS = [(1, 30, 8, 32), (1, 1, 8, 32), (10_000, 30, 8, 32)]
 TWO_LAYERS = [(64, 50, 16, 64, 2)]
 
 # Goals: ratio to the fastest peer, float32.
 GOALS = {
-    "train": dict(zip(CELLS, (6, 3, 1.5, 2, 1.5), strict=True)),
+    "train": dict(zip(CELLS + COMMON_CELLS, (6, 4, 2.5, 2.5, 2, 5, 4, 2, 1.7), strict=True)),
     "predict": dict(
-        zip(CELLS + PREDICTION_CELLS, (5, 2.5, 1.3, 1.7, 1.3, 8, None, 3.5), strict=True)
+        zip(
+            CELLS + COMMON_CELLS + PREDICTION_CELLS,
+            (4, 2.5, 1.5, 1.6, 1.3, 4, 2.5, 1.7, 1.3, 3, None, 3.5),
+            strict=True,
+        )
     ),
 }
 
@@ -62,7 +68,11 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env=environment(OMP_NUM_THREADS=str(n_threads)),
+            env=environment(
+                OMP_NUM_THREADS=str(n_threads),
+                NPROC=str(n_threads),  # JAX's threads
+                XLA_FLAGS=f"--xla_cpu_multi_thread_eigen={str(n_threads > 1).lower()}",
+            ),
         )
 
     def run(self, part, cell, dtype, repetitions):
@@ -172,7 +182,7 @@ def main():
         "",
     ]
     for part in arguments.parts:
-        cells = CELLS + TWO_LAYERS + (PREDICTION_CELLS if part == "predict" else [])
+        cells = CELLS + COMMON_CELLS + TWO_LAYERS + (PREDICTION_CELLS if part == "predict" else [])
         for dtype in arguments.dtypes:
             for n_threads in arguments.threads:
                 lines += table(part, dtype, n_threads, cells, rounds, seconds_each)

@@ -94,6 +94,83 @@ class Torch:
         return step
 
 
+class Jax:
+    """XLA on the CPU: a scan over time, compiled; eight Adam steps are one compiled loop.
+
+    `compare.py` sets NPROC and XLA_FLAGS, which hold it to its threads.
+    """
+
+    def __init__(self, n_threads):
+        import jax
+
+        jax.config.update("jax_platforms", "cpu")
+        jax.config.update("jax_enable_x64", True)
+        self.jax = jax
+
+    def prepare(self, part, cell, dtype):
+        jax, jnp = self.jax, self.jax.numpy
+        X, y = (jnp.asarray(array) for array in data(cell, dtype))
+        F, H, rng = cell[2], cell[3], np.random.default_rng(0)
+
+        def weight(*shape):
+            return jnp.asarray(rng.uniform(-0.2, 0.2, shape).astype(dtype))
+
+        sizes = [F] + [H] * (layers_of(cell) - 1)
+        layers = [(weight(n_in, 4 * H), weight(H, 4 * H), weight(4 * H)) for n_in in sizes]
+        params = layers, (weight(H, 1), weight(1))
+
+        def layer(steps, weights):
+            W, U, b = weights
+
+            def step(states, z):
+                h, c = states
+                i, f, g, o = jnp.split(z + h @ U, 4, axis=1)
+                c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+                h = jax.nn.sigmoid(o) * jnp.tanh(c)
+                return (h, c), h
+
+            zeros = jnp.zeros((steps.shape[1], H), dtype)
+            return jax.lax.scan(step, (zeros, zeros), steps @ W + b)[1]  # x W of all steps at once
+
+        def network(params, X):
+            steps = X.transpose(1, 0, 2)
+            for weights in params[0]:
+                steps = layer(steps, weights)
+            V, d = params[1]
+            return steps[-1] @ V + d
+
+        if part == "predict":
+            compiled = jax.jit(network)
+            return lambda: compiled(params, X).block_until_ready()
+
+        def loss(params):
+            return ((network(params, X) - y) ** 2).mean()
+
+        def adam(number, state):
+            params, first, second = state
+            gradient = jax.grad(loss)(params)
+            norm = jnp.sqrt(sum((g**2).sum() for g in jax.tree.leaves(gradient)))
+            scale = jnp.minimum(1, 1 / (norm + 1e-6))
+            gradient = jax.tree.map(lambda g: g * scale, gradient)
+            first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, gradient)
+            second = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, second, gradient)
+            t = (number + 1).astype(dtype)
+            rate = jnp.asarray(1e-3, dtype) * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+            params = jax.tree.map(
+                lambda p, m, v: p - rate * m / (jnp.sqrt(v) + 1e-8), params, first, second
+            )
+            return params, first, second
+
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        compiled = jax.jit(lambda state: jax.lax.fori_loop(0, BATCHES, adam, state))
+
+        def epoch():
+            jax.block_until_ready(compiled((params, zeros, zeros)))
+
+        epoch.steps = BATCHES
+        return epoch
+
+
 class OnnxRuntime:
     """ONNX Runtime, prediction only, of a graph of one LSTM node a layer and the final product."""
 
@@ -158,6 +235,7 @@ CONTESTANTS = {
     "torch, foreach": (lambda n: Torch(n, "foreach"), ("train",), ("float32", "float64")),
     "torch, fused": (lambda n: Torch(n, "fused"), ("train",), ("float32", "float64")),
     "torch, no oneDNN": (lambda n: Torch(n, "without oneDNN"), ("predict",), ("float32",)),
+    "jax": (Jax, ("train", "predict"), ("float32", "float64")),
     "onnxruntime": (OnnxRuntime, ("predict",), ("float32",)),
 }
 
