@@ -1197,9 +1197,12 @@ class PredictionStream(core.Stream):
 
     def step(self, x: ArrayLike) -> Array:
         """Take the next time step; see `BaseLSTM.stream`."""
-        axes = (0, 1) if self._arch.return_sequences else (0,)  # the sample, and its time step
-        prediction: Array = self._to_predictions(np.expand_dims(super().step(x), axes))
-        return prediction[(0,) * len(axes)]
+        output = super().step(x)
+        if self._arch.return_sequences:  # the sample, and its time step
+            at_step: Array = self._to_predictions(output[np.newaxis, np.newaxis])
+            return at_step[0, 0]
+        prediction: Array = self._to_predictions(output[np.newaxis])
+        return prediction[0]
 
 
 def _chunks_of(X, n=None):

@@ -67,8 +67,9 @@ class Units(NamedTuple):
         center, scale = _unchecked.window_statistics(
             X, self.kind, lengths=lengths, n_threads=n_threads
         )
-        center[:, ~self.features] = 0
-        scale[:, ~self.features] = 1
+        if not self.features.all():
+            center[:, ~self.features] = 0
+            scale[:, ~self.features] = 1
         return Levels(center, scale)
 
     def scaling(self, levels):
@@ -105,9 +106,12 @@ class Units(NamedTuple):
 
     def _of_targets(self, levels, steps, n_dims):
         """Shift and factor from the network's numbers to those of users, ready to broadcast."""
-        shift, factor = (array[np.newaxis] for array in self.targets)
+        shift, factor = self.targets
+        if levels is None and n_dims == 2 + steps:  # without quantiles they broadcast as they are
+            return shift, factor
+        shift, factor = shift[np.newaxis], factor[np.newaxis]
         if levels is not None:
-            center, scale = (array[:, self.feature_of] for array in levels)
+            center, scale = (array.take(self.feature_of, axis=1) for array in levels)
             shift, factor = center + scale * shift, scale * factor
         if steps:
             shift, factor = shift[:, np.newaxis], factor[:, np.newaxis]

@@ -72,6 +72,8 @@ from ._optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from ._options import WINDOW_SCALINGS, Dimensions, Scaling
 from ._typing import Array, ArrayLike, DTypeLike, Floats, NDArray, RandomState
 
+_DOUBLE = np.dtype(np.float64)
+
 __all__ = [
     "SGD",
     "AbsoluteError",
@@ -906,7 +908,7 @@ class Stream:
             check_shape("x", inputs, (self._arch.n_features,))
         if self._scaling is not None:
             center, factor = self._scaling
-            inputs = (inputs - center) * factor
+            inputs = ((inputs - center) * factor).astype(self._dtype, copy=False)
         output = np.empty(self._arch.n_outputs, self._dtype)
         kernels.stream_step(self._handle, contiguous(inputs, self._dtype), output)
         return output
@@ -1243,15 +1245,15 @@ def _check_scaling(scaling, X):
         raise TypeError(
             f"scaling must be a tuple of two arrays, (center, factor), got {scaling!r}."
         )
-    center, factor = (as_array(name, a) for name, a in zip(Scaling._fields, scaling, strict=True))
+    center, factor = scaling
+    center = as_array("center", center)
     n_samples, _, n_features = X.shape
     shape = (n_features,) if center.ndim == 1 else (n_samples, n_features)
-    return Scaling(
-        *(
-            np.atleast_2d(dense(name, array, shape, np.float64))
-            for name, array in (("center", center), ("factor", factor))
-        )
-    )
+    center = dense("center", center, shape, _DOUBLE)
+    factor = dense("factor", factor, shape, _DOUBLE)
+    if len(shape) == 1:
+        return Scaling(center[np.newaxis], factor[np.newaxis])
+    return Scaling(center, factor)
 
 
 def _check_network_call(params, X, arch, lengths, h0, c0, scaling, n_threads):
