@@ -3,9 +3,10 @@
     pip install ".[plot]"
     python benchmarks/hidden_sizes.py [--sizes 10 16 20 ...] [--output hidden_sizes.png]
 
-One thread, float32, training and prediction at two shapes. The padding of a hidden size is no useful work: a
-training step counts 3 x 2 x B x T x 4H x (F + H), a prediction a third of it. Sizes take turns for several rounds;
-the shortest time of each counts. The last column is the speed beside that of the next size that fills registers.
+One thread, float32, training and prediction at two shapes. The padding of a hidden size is no useful work:
+a training step counts 3 x 2 x B x T x 4H x (F + H), a prediction a third of it. Sizes take turns for several
+rounds; the shortest time of each counts. The last column is the speed beside that of the next size that
+fills registers.
 """
 
 import argparse
@@ -52,9 +53,7 @@ def speeds(part, shape, sizes, rounds, seconds_each):
             end = time.perf_counter() + seconds_each
             while (start := time.perf_counter()) < end:
                 run()
-                shortest[number] = min(
-                    shortest[number], (time.perf_counter() - start) / steps
-                )
+                shortest[number] = min(shortest[number], (time.perf_counter() - start) / steps)
     return np.array([flops(part, (*shape, H)) for H in sizes]) / shortest / 1e9
 
 
@@ -89,7 +88,8 @@ def main():
             speed = speeds(part, shape, arguments.sizes, arguments.rounds, arguments.seconds)
             title = f"{part} ({', '.join(map(str, shape))}, H)"
             results[title] = speed
-            print(f"### {title}, {instruction_set}, 1 thread\n\n| H | GFLOP/s | of whole registers |\n|---|---|---|")
+            print(f"### {title}, {instruction_set}, 1 thread\n")
+            print("| H | GFLOP/s | of whole registers |\n|---|---|---|")
             by_size = dict(zip(arguments.sizes, speed, strict=True))
             for H, value in by_size.items():
                 whole = by_size.get(-(-H // lanes) * lanes)

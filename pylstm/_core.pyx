@@ -18,18 +18,19 @@ Blocks belong to slots, a number of them that does not depend on the threads; a 
 its blocks in order, and the slots are added in order at the end: the same bits for any number of
 threads.
 
-How memory is laid out. A hidden tile is as many hidden units as a register has lanes (L). What is left of
-the hidden size becomes tiles of a half and a quarter of that (`Tile` in `layout.pxi`), and the padding of the
-last one computes zeros. x_t and h_{t-1} lie side by side in one row, so that z_t is one product. z (and after
-it the gates, and after them dz) keeps the four gates of a tile next to each other: [tile][t][sample][gate]
-[units]. Weights are packed in the same order once per step: [tile][n_in + H][gate][units]. So products never
-multiply more than a quarter register of padding a gate. For the gate equations a small tile's rows, those of
-two or four samples, are regrouped until each gate fills a register: [tile][t][group][gate][sample][units]; c
-is in that order from the start. In shape comments B is the block's size, T the number of time steps, Hp the
-hidden size padded to registers and Hu to quarters of them, Kp the padded number of outputs.
+How memory is laid out. A hidden tile is as many hidden units as a register has lanes (L). What is left
+of the hidden size becomes tiles of a half and a quarter of that (`Tile` in `layout.pxi`), and the
+padding of the last one computes zeros. x_t and h_{t-1} lie side by side in one row, so that z_t is one
+product. z (and after it the gates, and after them dz) keeps the four gates of a tile next to each
+other: [tile][t][sample][gate][units]. Weights are packed in the same order once per step: [tile][n_in +
+H][gate][units]. So products never multiply more than a quarter register of padding a gate. For the gate
+equations a small tile's rows, those of two or four samples, are regrouped until each gate fills a
+register: [tile][t][group][gate][sample][units]; c is in that order from the start. In shape comments B
+is the block's size, T the number of time steps, Hp the hidden size padded to registers and Hu to
+quarters of them, Kp the padded number of outputs.
 
-The first step's h U is left out where the states before it are zeros (`starts_from_zeros`), and so is its part
-of dU: the same bits, unless U holds infinities or NaN, which then meet no zero and do no harm.
+The first step's h U is left out where the states before it are zeros (`starts_from_zeros`), and so is
+its part of dU: the same bits, unless U holds infinities or NaN, which then meet no zero and do no harm.
 
 Where things stand. The calls are here; what they are made of is in `kernels/`, a file for each subject,
 included in an order in which each needs only those before it. Together they are one translation unit,

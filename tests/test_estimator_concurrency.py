@@ -3,11 +3,13 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
 from helpers.estimators import LABELS, LENGTHS, Y_STEPS, X, Y, classifier, model, y
 from numpy.testing import assert_array_equal
+from sklearn.model_selection import GridSearchCV
 
 from pylstm import forecast
 
@@ -136,3 +138,12 @@ def test_threads_that_predict_get_the_results_of_one_of_the_models():
         finally:
             done.set()
         assert np.sum([reader.result() for reader in readers], axis=0).min() > 0
+
+
+def test_a_search_over_threads_has_the_scores_of_one_without():
+    def scores(n_jobs):
+        search = GridSearchCV(model(max_iter=3), {"hidden_size": [2, 5, 10]}, cv=2, n_jobs=n_jobs)
+        with joblib.parallel_config("threading"):
+            return search.fit(X, y).cv_results_["mean_test_score"]
+
+    assert_array_equal(scores(2), scores(1))

@@ -138,6 +138,7 @@ cdef void backward_tile(
             if step < block.length[first]:
                 cell_backward_at(z + first * 4 * L, c + first * L, c_next + first * L,
                                  <real*> dh + first * Hp, dc + first * L)
+                add_registers(4, z + first * 4 * L, db)
         else:
             for s in range(tile.samples):
                 copy_units(dh + min(first + s, block.n - 1) * Hp, registers + s * tile.units, tile.units)
@@ -149,9 +150,9 @@ cdef void backward_tile(
                     copy_units(kept + s * tile.units, dc + (first + s) * tile.units, tile.units)
             regroup(tile, z + first * tile.row, True)
     for s in range(block.n):
-        if step < block.length[s]:
+        if step < block.length[s] and tile.samples > 1:
             add_registers(tile.width, z + s * tile.row, db)
-        else:
+        elif step >= block.length[s]:
             memset(z + s * tile.row, 0, tile.row * sizeof(real))
 
 

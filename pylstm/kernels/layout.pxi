@@ -130,7 +130,7 @@ cdef struct Net:
 
 
 cdef inline void copy_units(const real* source, real* target, Py_ssize_t n) noexcept nogil:
-    """At most a register of numbers; a whole one, or a half or quarter, is a single move of known size."""
+    """At most a register of numbers; a whole one, a half or a quarter is a move of known size."""
     cdef Py_ssize_t L = LANES_F if real is float else LANES_D
     if n == L:
         memcpy(target, source, L * sizeof(real))
@@ -143,10 +143,10 @@ cdef inline void copy_units(const real* source, real* target, Py_ssize_t n) noex
 
 
 cdef struct Tile:
-    # Hidden units whose gates meet in registers. Most tiles have as many units as a register has lanes; the
-    # last ones may have a half or a quarter of that, and then two or four samples, a group, fill a register.
-    # What belongs to tiles lies tile by tile; a sample's or an input's row is [gate][units], a group's four
-    # registers are [gate][sample][units].
+    # Hidden units whose gates meet in registers. Most tiles have as many units as a register has lanes;
+    # the last ones may have a half or a quarter of that, and then two or four samples, a group, fill a
+    # register. What belongs to tiles lies tile by tile; a sample's or an input's row is [gate][units], a
+    # group's four registers are [gate][sample][units].
     Py_ssize_t first            # unit; equally the units of all tiles before
     Py_ssize_t units
     Py_ssize_t samples          # in a group
@@ -226,7 +226,8 @@ cdef int set_dimensions(
     if net.H_units > net.n_whole * L:           # one quarter, a half, or both
         net.n_tiles += 2 if QUARTERS * (net.H_units - net.n_whole * L) == 3 * L else 1
     block = WIDE_BLOCK if net.H >= WIDE_HIDDEN_SIZE else NARROW_BLOCK
-    net.chunk = max(1, CACHED_BYTES // (block * 4 * net.H_pad * itemsize))  # of a whole block, for the same sums
+    # of a whole block, for the same sums whatever the batch
+    net.chunk = max(1, CACHED_BYTES // (block * 4 * net.H_pad * itemsize))
     net.block = min(block, padded(n_samples, tile_at(net, net.n_tiles - 1).samples))
     operations = 100. * net.H_pad + 8. * net.H * (net.H + max(net.n_features, net.D * net.H))
     while net.look < 65535 and operations * net.block * net.look < LOOK_OPERATIONS:
