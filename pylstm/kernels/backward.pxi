@@ -132,7 +132,7 @@ cdef void backward_tile(
     """
     cdef Py_ssize_t L = net.lanes, Hp = net.H_pad, group, first, s
     cdef real[16] kept                              # dc of the group
-    for group in range(padded(block.n, tile.samples) // tile.samples):
+    for group in range(n_groups_of(tile, block.n)):
         first = group * tile.samples
         if tile.samples == 1:
             if step < block.length[first]:

@@ -223,7 +223,7 @@ cdef void forward_tile(
     Py_ssize_t h_row, real* registers,
 ) noexcept nogil:
     """The gates of a tile and n samples, group by group; h_next are rows of samples."""
-    cdef Py_ssize_t L = net.lanes, n_groups = padded(n, tile.samples) // tile.samples, group, s
+    cdef Py_ssize_t L = net.lanes, n_groups = n_groups_of(tile, n), group, s
     if tile.samples > 1:
         for group in range(n_groups):
             regroup(tile, z + group * 4 * L, False)
@@ -237,6 +237,16 @@ cdef void forward_tile(
         hidden_forward_at(z + group * 4 * L, c_next + group * L, registers + group * L)
     for s in range(n):
         copy_units(registers + s * tile.units, h_next + s * h_row, tile.units)
+
+
+cdef inline void tile_product(
+    const Net* net, const Cell* cell, const Tile* tile, const real* packed, Py_ssize_t n,
+    Py_ssize_t n_inputs, const real* xh, real* z,
+) noexcept nogil:
+    """z_t = [x_t, h_{t-1}] [W; U] + b of a tile, from the first n_inputs of a row."""
+    product(tile.width, n, 1, n_inputs, xh, cell.row, 1, 0,
+            packed + cell.packed_WU + 4 * tile.first * (cell.n_in + net.H), tile.row, 0,
+            packed + cell.packed_b + 4 * tile.first, 0, z, tile.row)
 
 
 cdef void forward_step(
@@ -253,20 +263,20 @@ cdef void forward_step(
     cdef real* h_next = h_at(net, cell, step + 1, arena)
     cdef real* c = c_at(net, cell, step, arena)
     cdef real* c_next = c_at(net, cell, step + 1, arena)
-    cdef real* z
-    cdef const real* WU = packed + cell.packed_WU
-    cdef const real* b = packed + cell.packed_b
     cdef Tile tile = tile_at(net, 0)
-    # z_t = [x_t, h_{t-1}] [W; U] + b
-    if n == 1:
-        row_product(net.n_whole, n_inputs, xh, WU, 4 * L, n_rows * 4 * L, b, 4 * L,
-                    z_at(net, cell, &tile, step, arena), z_tile(net, cell))
+    cdef real* z = z_at(net, cell, &tile, step, arena)
+    if n == 1:                                      # all tiles first, so that their chains overlap
+        row_product(net.n_whole, n_inputs, xh, packed + cell.packed_WU, 4 * L, n_rows * 4 * L,
+                    packed + cell.packed_b, 4 * L, z, z_tile(net, cell))
+        for index in range(net.n_whole, net.n_tiles):
+            tile = tile_at(net, index)
+            tile_product(net, cell, &tile, packed, n, n_inputs, xh,
+                         z_at(net, cell, &tile, step, arena))
     for index in range(net.n_tiles):
         tile = tile_at(net, index)
         z = z_at(net, cell, &tile, step, arena)
-        if n > 1 or index >= net.n_whole:
-            product(tile.width, n, 1, n_inputs, xh, cell.row, 1, 0, WU + 4 * tile.first * n_rows,
-                    tile.row, 0, b + 4 * tile.first, 0, z, tile.row)
+        if n > 1:
+            tile_product(net, cell, &tile, packed, n, n_inputs, xh, z)
         forward_tile(net, &tile, n, z, c + tile.first * B, c_next + tile.first * B,
                      h_next + tile.first, cell.h_row, arena + net.hidden)
 

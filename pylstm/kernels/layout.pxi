@@ -157,19 +157,22 @@ cdef struct Tile:
 cdef inline Tile tile_at(const Net* net, Py_ssize_t index) noexcept nogil:
     """The one place that knows the tiles' shapes."""
     cdef Tile tile
-    cdef Py_ssize_t L = net.lanes
+    cdef Py_ssize_t L = net.lanes, halvings = 0                 # shifts: a division takes long
     tile.first = index * L
-    tile.samples = 1
     if index >= net.n_whole:
-        tile.samples = 2
         if index > net.n_whole:
-            tile.first -= L // 2
-        if 2 * (net.H_units - tile.first) < L:
-            tile.samples = 4
-    tile.units = L // tile.samples
+            tile.first -= L >> 1
+        halvings = 2 if 2 * (net.H_units - tile.first) < L else 1
+    tile.samples = 1 << halvings
+    tile.units = L >> halvings
     tile.row = 4 * tile.units
-    tile.width = 4 // tile.samples
+    tile.width = 4 >> halvings
     return tile
+
+
+cdef inline Py_ssize_t n_groups_of(const Tile* tile, Py_ssize_t n) noexcept nogil:
+    """Groups of so many samples."""
+    return n if tile.samples == 1 else (n + 1) >> 1 if tile.samples == 2 else (n + 3) >> 2
 
 
 cdef inline void regroup(const Tile* tile, real* group, bint back) noexcept nogil:

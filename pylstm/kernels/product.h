@@ -107,10 +107,9 @@ static void NAME(product)(ptrdiff_t width, ptrdiff_t M, ptrdiff_t n_segments, pt
                           const REAL *init, ptrdiff_t init_row, REAL *C, ptrdiff_t c_row)
 {
     /* Tiles of nearly equal height: 32 rows in six tiles of 5 and 6 rows, not five of 6 and one of 2. */
-    const ptrdiff_t n_tiles = (M + TILE_ROWS[width] - 1) / TILE_ROWS[width];
-    for (ptrdiff_t tile = 0; tile < n_tiles; tile++) {
-        const ptrdiff_t start = tile * M / n_tiles;
-        const ptrdiff_t rows = (tile + 1) * M / n_tiles - start;
+    const ptrdiff_t n_tiles = M <= TILE_ROWS[width] ? 1 : (M + TILE_ROWS[width] - 1) / TILE_ROWS[width];
+    for (ptrdiff_t tile = 0, start = 0, rows; start < M; tile++, start += rows) {
+        rows = n_tiles == 1 ? M : (tile + 1) * M / n_tiles - start;     /* one row does without divisions */
         const REAL *a = A + start * a_row;
         const REAL *from = init ? init + start * init_row : NULL;
         REAL *c = C + start * c_row;
