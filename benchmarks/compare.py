@@ -2,6 +2,7 @@
 
     pip install ".[benchmarks]"
     python benchmarks/compare.py [--threads 1 2] [--parts train predict] [--dtypes float32] [--quick]
+                                 [--cells 32,12,1,10 ...]
 
 Every contestant runs in a process of its own; within a cell they take turns for several rounds, and the
 median over all repetitions counts. The table gives the time, the ratio to the fastest peer (above 1: pylstm
@@ -173,6 +174,7 @@ def main():
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--parts", nargs="+", default=["train", "predict"])
     parser.add_argument("--dtypes", nargs="+", default=["float32"])
+    parser.add_argument("--cells", nargs="+", help="these alone, each as batch,T,F,H[,layers]")
     parser.add_argument("--quick", action="store_true", help="few repetitions")
     parser.add_argument("--output", type=Path, help="Markdown file to write")
     arguments = parser.parse_args()
@@ -183,6 +185,8 @@ def main():
     ]
     for part in arguments.parts:
         cells = CELLS + COMMON_CELLS + TWO_LAYERS + (PREDICTION_CELLS if part == "predict" else [])
+        if arguments.cells:
+            cells = [tuple(map(int, cell.split(","))) for cell in arguments.cells]
         for dtype in arguments.dtypes:
             for n_threads in arguments.threads:
                 lines += table(part, dtype, n_threads, cells, rounds, seconds_each)
