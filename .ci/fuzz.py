@@ -193,14 +193,14 @@ def anything(rng):
 def spoil(rng, values, taken):
     """Change one of the arguments to something wrong, or unusual."""
     name = taken[rng.integers(len(taken))]
-    value = values[name]
+    value = values[name]  # which may have been spoilt before
     if isinstance(value, np.ndarray) and rng.random() < 0.8:
         others = [a for a in values.values() if isinstance(a, np.ndarray) and 0 < a.size < 10**6]
         if rng.random() < 0.15:
             values[name] = in_memory_of(others[rng.integers(len(others))], value)
         else:
             values[name] = another(rng, value)
-    elif name == "optimizer" and rng.random() < 0.9:
+    elif name == "optimizer" and hasattr(value, "__dict__") and rng.random() < 0.9:
         attribute = rng.choice([*vars(value)])
         before = getattr(value, attribute)
         if isinstance(before, np.ndarray) and rng.random() < 0.7:
@@ -210,7 +210,7 @@ def spoil(rng, values, taken):
             others = [params, params[np.newaxis], anything(rng), anything(rng)]
             after = others[rng.integers(len(others))]
         setattr(value, attribute, after)
-    elif name == "average" and rng.random() < 0.7:
+    elif name == "average" and isinstance(value, tuple) and rng.random() < 0.7:
         values[name] = (another(rng, value[0]), anything(rng))
     else:
         values[name] = anything(rng)
