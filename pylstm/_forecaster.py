@@ -19,6 +19,7 @@ from sklearn.utils._param_validation import (
 from sklearn.utils.validation import check_is_fitted
 
 from ._backtest import Backtest, naive_forecasts, naive_scale, season_of
+from ._known_columns import add_future, are_positions, check_names, columns_left, split_columns
 from ._lazy_windows import positions_of, steps_before
 from ._options import WINDOW_SCALINGS
 from ._panel import ID_COL, TIME_COL, give_back, is_pandas, quoted
@@ -80,8 +81,9 @@ class LSTMForecaster(BaseEstimator):
         changes as they are: for series of one scale whose values may lie around zero. Features that are
         known or static are not scaled so.
 
-    known : list of str, default=()
-        Columns whose future is known: the calendar, planned prices. See :func:`sliding_windows`.
+    known : list of str or int, default=()
+        Columns whose future is known: the calendar, planned prices. See :func:`sliding_windows`. Of
+        tables they are named, of arrays given by position.
 
     static : list of str, default=()
         Columns of a long DataFrame that are the same throughout each series.
@@ -204,7 +206,7 @@ class LSTMForecaster(BaseEstimator):
         horizon: int = 12,
         *,
         window_scaling: str | None = "relative",
-        known: Sequence[str] = (),
+        known: Sequence[str] | Sequence[int] = (),
         static: Sequence[str] = (),
         target: Any = None,
         estimator: Estimator = None,
@@ -293,9 +295,10 @@ class LSTMForecaster(BaseEstimator):
             The probability, between 0 and 1, with which each value shall lie between the bounds; None for
             no bounds.
 
-        known : DataFrame or dict or list of these, default=None
+        known : array-like, DataFrame or dict or list of these, default=None
             The features known in advance at the steps to forecast, if there are some, as
-            :func:`pylstm.forecast` takes them.
+            :func:`pylstm.forecast` takes them. Of series that are arrays a row for each step to forecast
+            and for the others of the last `horizon` of them; one array holds for all series.
 
         series : array-like, Series, DataFrame, or list or dict of these, default=None
             Series to forecast, up to now; None means those of `fit`, and others need not be among them.
@@ -512,13 +515,20 @@ class LSTMForecaster(BaseEstimator):
 
     def _cut(self, series):
         """The windows of series, and all horizons of their targets: those that are observed."""
+        known: Any = list(self.known) or None
+        target = self.target
+        if are_positions(self.known):
+            series, known = split_columns(series, self.known)
+            target = columns_left(target, self.known, series)
+        else:
+            check_names(self.known, series)
         cut = cut_windows(
             series,
             self.window,
             range(1, int(self.horizon) + 1),
             1,
-            self.target,
-            known=list(self.known) or None,
+            target,
+            known=known,
             static=list(self.static) or None,
             id_col=self.id_col,
             time_col=self.time_col,
@@ -624,19 +634,28 @@ class LSTMForecaster(BaseEstimator):
     def _forecast(self, series, steps, interval, known):
         check_is_fitted(self, "model_")
         if self.known and known is None:
+            what = "an array" if are_positions(self.known) else "a DataFrame"
             raise ValueError(
-                f"The features {list(self.known)} are known in advance: pass a DataFrame of them, with "
-                "the times of the steps to forecast, as known."
+                f"The features {list(self.known)} are known in advance: pass {what} of them, with "
+                f"{'a row for each' if are_positions(self.known) else 'the times'} of the steps to "
+                "forecast, as known."
             )
         if known is not None and not self.known:
             raise ValueError(
                 "The forecaster was fitted without known features: name their columns in its parameter "
                 "known, or pass none."
             )
+        series = self.series_ if series is None else series
+        steps = self.horizon if steps is None else int(steps)
+        if are_positions(self.known):
+            series, past = split_columns(series, self.known)
+            known = add_future(
+                past, known, -(-steps // self.horizon) * self.horizon, _why(steps, self)
+            )
         return continue_series(
             self.model_,
-            self.series_ if series is None else series,
-            self.horizon if steps is None else int(steps),
+            series,
+            steps,
             known=known,
             static=list(self.static) or None,
             horizon=range(1, int(self.horizon) + 1),
@@ -689,6 +708,13 @@ class _Clock(NamedTuple):
 
     first: Array  # (n_windows,)
     last: Array  # (n_windows,)
+
+
+def _why(steps, forecaster):
+    return (
+        f"{steps} steps are forecast in blocks of horizon={forecaster.horizon}, for which the network reads "
+        "known features to the end of the last"
+    )
 
 
 def _is_fitted(model):
