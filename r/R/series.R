@@ -11,13 +11,17 @@
 #' @param horizon Time steps that it forecasts at once; forecasts of more steps go on from these. `NULL`: one season, or 12.
 #' @param window_scaling,loss,highway,alpha,n_iter_no_change Settings as of [lstm_control()], with the defaults that
 #'   serve most series.
+#' @param xreg Features whose future is known when a forecast is made, such as prices or holidays: a vector, matrix or data frame of
+#'   numbers, without missing values, with a row for each time step of the series. Of `forecast()` with a row for each step to
+#'   forecast, so that `h` need not be given; the network reads them to the end of a block of `horizon` steps, of which all rows
+#'   must be there. With `series` or `newdata` the rows of that series come first.
 #' @param calibration Share of the series at its end whose errors tell how wide intervals must be; 0 takes the network's own.
 #' @param ...,control,seed As for [lstm()].
 #'
 #' @return `lstm()`: an object of class `lstm_series` and `lstm`. `forecast()`: an object of class `forecast`, with the
 #'   components `mean`, `lower`, `upper`, `level`, `x`, `fitted`, `residuals` and `method`; of a multivariate series one
 #'   of class `mforecast`. `predict()` and `fitted()`: a time series of what is predicted for each step from the steps
-#'   before it, with `NA` for the first window.
+#'   before it, with `NA` for the first window, and for the last `horizon - 1` steps if `xreg` does not reach further than the series.
 #'
 #' @seealso [lstm_backtest()] for what forecasts are worth; [lstm()] with a formula for other variables.
 #' @examplesIf pylstm::pylstm_available()
@@ -30,13 +34,17 @@
 #'   print(coming)
 #'   plot(coming)
 #' }
+#'
+#' # Features known in advance: a law, planned prices
+#' fit <- lstm(Seatbelts[, "drivers"], xreg = Seatbelts[, c("law", "PetrolPrice")], max_iter = 20)
+#' forecast(fit, xreg = cbind(law = rep(1, 12), PetrolPrice = 0.12), level = NULL)$mean
 #' @name lstm_series
 NULL
 
 #' @rdname lstm_series
 #' @export
 lstm.ts <- function(x, window = NULL, horizon = NULL, window_scaling = "relative", loss = "gaussian", highway = "all",
-                    alpha = 0.3, n_iter_no_change = Inf, calibration = 0.2, ..., control = NULL, seed = NULL) {
+                    alpha = 0.3, n_iter_no_change = Inf, calibration = 0.2, xreg = NULL, ..., control = NULL, seed = NULL) {
   call <- match.call()
   call[[1L]] <- quote(lstm)
   given <- intersect(c("loss", "highway", "alpha", "n_iter_no_change"), names(call))
@@ -56,19 +64,25 @@ lstm.ts <- function(x, window = NULL, horizon = NULL, window_scaling = "relative
     horizon = if (is.null(horizon)) as.integer(if (seasonal) season else 12) else as_whole(horizon, "horizon", 1),
     window_scaling = window_scaling, calibration_fraction = calibration, random_state = seed
   )
+  series <- series_values(x)
+  known <- as_xreg(xreg, NROW(x))
+  if (!is.null(known)) {
+    plan$known <- as.list(NCOL(x) + seq_len(ncol(known)) - 1L)
+  }
   bridge()
   started <- proc.time()[["elapsed"]]
-  result <- ask("fit_series", plan, series_parameters(control), series_values(x), console(control))
-  shape <- list(values = NULL, n = NROW(x) - plan$window - plan$horizon + 1L, form = "array", features = colnames(x))
+  result <- ask("fit_series", plan, series_parameters(control), series, known, console(control))
+  shape <- list(values = NULL, n = NROW(x) - plan$window - plan$horizon + 1L, form = "array", features = if (is.null(known)) colnames(x))
   object <- new_lstm(result, shape, list(levels = NULL, kind = "numeric", names = colnames(x)), control, seed, call)
   assign("forecaster", result$forecaster, envir = object$handle)
   object$seconds <- proc.time()[["elapsed"]] - started
   object$n <- shape$n
   object$series <- x
+  object$xreg <- known
   object$name <- paste(deparse(call$x), collapse = "")
   object$plan <- plan
   object$calibration <- list(levels = as.list(result$levels), scores = result$scores)
-  object$fitted.values <- as_ts_like(result$fitted, x)
+  object$fitted.values <- as_ts_like(result$fitted, x, plan$window)
   object$y <- x
   class(object) <- c("lstm_series", "lstm")
   object
@@ -93,13 +107,54 @@ series_values <- function(x, name = "x") {
   values
 }
 
-# Predictions for the last steps of a series, as a series of its length.
-as_ts_like <- function(values, x) {
-  n_missing <- NROW(x) - NROW(values)
+# Features known in advance: a row for each step, in the order of the columns of the fit if both have names.
+as_xreg <- function(xreg, n_rows, fitted = NULL) {
+  if (is.null(xreg)) {
+    return(NULL)
+  }
+  known <- series_matrix(xreg, "xreg")
+  if (nrow(known) < n_rows || is.null(fitted) && nrow(known) > n_rows) {
+    stop_pylstm("xreg has ", nrow(known), " rows, but the series has ", n_rows, " time steps.")
+  }
+  if (anyNA(known)) {
+    stop_pylstm("xreg has ", sum(is.na(known)), " missing values; fill them first.")
+  }
+  if (is.null(fitted)) {
+    return(known)
+  }
+  if (ncol(known) != ncol(fitted)) {
+    stop_pylstm("xreg has ", ncol(known), " columns, that of the fit ", ncol(fitted), ".")
+  }
+  names <- colnames(fitted)
+  if (!is.null(names) && !is.null(colnames(known))) {
+    absent <- setdiff(names, colnames(known))
+    if (length(absent)) {
+      stop_pylstm("xreg lacks the column(s) ", paste(absent, collapse = ", "), " of the fit.")
+    }
+    known <- known[, names, drop = FALSE]
+  }
+  known
+}
+
+# The same for a fitted model, which tells whether there must be any.
+xreg_of <- function(xreg, object, n_rows = 0L) {
+  if (is.null(xreg) != is.null(object$xreg)) {
+    stop_pylstm(if (is.null(xreg)) {
+      "The model was fitted with xreg: pass what is known of the steps to forecast as xreg."
+    } else {
+      "The model was fitted without xreg: fit it with xreg, or pass none."
+    })
+  }
+  as_xreg(xreg, n_rows, object$xreg)
+}
+
+# Predictions that begin after the first window of a series, as a series of its length.
+as_ts_like <- function(values, x, window) {
+  n_after <- NROW(x) - window - NROW(values)
   values <- if (length(dim(values)) == 2L) {
-    rbind(matrix(NA_real_, n_missing, ncol(values)), values)
+    rbind(matrix(NA_real_, window, ncol(values)), values, matrix(NA_real_, n_after, ncol(values)))
   } else {
-    c(rep(NA_real_, n_missing), values)
+    c(rep(NA_real_, window), values, rep(NA_real_, n_after))
   }
   if (!is.null(colnames(x))) {
     dim(values) <- dim(x)
@@ -113,7 +168,7 @@ live_forecaster <- function(object) {
   if (is.null(forecaster) || reticulate::py_is_null_xptr(forecaster)) {
     forecaster <- ask(
       "restore_series", live(object), object$plan, object$calibration$levels, as.list(object$calibration$scores),
-      series_values(object$series)
+      series_values(object$series), object$xreg
     )
     assign("forecaster", forecaster, envir = object$handle)
   }
@@ -126,12 +181,14 @@ residuals.lstm_series <- function(object, ...) object$series - object$fitted.val
 #' @rdname lstm_series
 #' @param newdata A time series; `NULL` means that of the fit.
 #' @export
-predict.lstm_series <- function(object, newdata = NULL, ...) {
-  if (is.null(newdata)) {
+predict.lstm_series <- function(object, newdata = NULL, xreg = NULL, ...) {
+  if (is.null(newdata) && is.null(xreg)) {
     return(object$fitted.values)
   }
-  newdata <- as_series_of(newdata, object)
-  as_ts_like(ask("predict_series", live_forecaster(object), series_values(newdata, "newdata")), newdata)
+  newdata <- if (is.null(newdata)) object$series else as_series_of(newdata, object)
+  known <- xreg_of(xreg, object, NROW(newdata))
+  values <- series_values(newdata, "newdata")
+  as_ts_like(ask("predict_series", live_forecaster(object), values, known), newdata, object$plan$window)
 }
 
 as_series_of <- function(series, object) {
@@ -144,20 +201,35 @@ as_series_of <- function(series, object) {
 
 #' @rdname lstm_series
 #' @param object A model of [lstm()].
-#' @param h Time steps to forecast.
+#' @param h Time steps to forecast; `NULL`: `horizon`, or those of `xreg`.
 #' @param level Probabilities of the prediction intervals, in per cent (or between 0 and 1); `NULL` for none.
 #' @param series The series to forecast, up to now; `NULL` means that of the fit.
 #' @export
-forecast.lstm_series <- function(object, h = object$plan$horizon, level = c(80, 95), series = NULL, ...) {
-  h <- as_whole(h, "h", 1)
+forecast.lstm_series <- function(object, h = NULL, level = c(80, 95), series = NULL, xreg = NULL, ...) {
   level <- as_level(level, object)
   x <- if (is.null(series)) object$series else as_series_of(series, object)
+  n_before <- if (is.null(series)) 0L else NROW(x)
+  known <- xreg_of(xreg, object, n_before)
+  h <- if (!is.null(h)) as_whole(h, "h", 1) else if (is.null(known)) object$plan$horizon else nrow(known) - n_before
+  if (!is.null(known)) {
+    check_future(nrow(known) - n_before, h, object$plan$horizon)
+  }
   found <- ask(
     "forecast_series", live_forecaster(object), h, as.list(level / 100),
-    if (!is.null(series)) series_values(x, "series")
+    if (!is.null(series)) series_values(x, "series"), known
   )
-  fitted <- if (is.null(series)) object$fitted.values else predict.lstm_series(object, series)
+  fitted <- if (is.null(series)) object$fitted.values else predict.lstm_series(object, series, known)
   as_forecast(object, found, x, fitted, level, method_of(object), object$name)
+}
+
+check_future <- function(rows, h, horizon) {
+  needed <- as.integer(max(1, ceiling(h / horizon)) * horizon)
+  if (rows < needed) {
+    stop_pylstm(
+      "xreg has ", rows, " rows for the steps to forecast, but the network reads it up to its horizon of ", horizon,
+      " steps ahead: pass ", needed, " rows, with h for fewer steps, or fit with another horizon."
+    )
+  }
 }
 
 as_level <- function(level, object) {
@@ -311,7 +383,8 @@ lstm_backtest <- function(x, origins = 5, step = NULL, level = 80, ...) {
   season <- stats::frequency(x$series)
   level <- as_level(level, x)
   found <- ask(
-    "backtest_series", x$plan, series_parameters(x$control), series_values(x$series), as_whole(origins, "origins", 1),
+    "backtest_series", x$plan, series_parameters(x$control), series_values(x$series), x$xreg,
+    as_whole(origins, "origins", 1),
     if (!is.null(step)) as_whole(step, "step", 1), if (season == round(season)) as.integer(season) else 1L,
     if (length(level)) level / 100
   )

@@ -297,11 +297,33 @@ def forecast(model, history, steps, horizon, known, interval, n_paths, seed):
     return [np.asarray(values) for values in (found if interval is not None else [found])]
 
 
-def _first_of_horizons(forecaster, series):
-    """What is predicted for each step from the steps before it, (n_windows,) or (n_windows, n_targets)."""
-    X, _ = pylstm.sliding_windows(series, window=forecaster.window)
-    found = predict_windows(forecaster.model_, X, int(forecaster.horizon), None)[0][:, 0]
+def _first_of_horizons(forecaster, series, known=None):
+    """What is predicted for each step from the steps before it, (n_windows,) or (n_windows, n_targets).
+
+    Known features are read `horizon` steps ahead: they say how far predictions go.
+    """
+    window, horizon = int(forecaster.window), int(forecaster.horizon)
+    if known is None:
+        X, _ = pylstm.sliding_windows(series, window=window)
+    else:
+        n_after = min(len(known) - len(series), horizon - 1)
+        after = np.zeros((n_after, *np.shape(series)[1:]))  # of which no window reads anything
+        X, _ = pylstm.sliding_windows(
+            np.concatenate([series, after]),
+            window=window,
+            horizon=horizon,
+            known=known[: len(series) + n_after],
+        )
+    found = predict_windows(forecaster.model_, X, horizon, None)[0][:, 0]
     return found[:, 0] if np.ndim(series) == 1 else found
+
+
+def _with_known(series, known):
+    """The array whose last columns are known, and these alone of the steps that follow."""
+    if known is None:
+        return series, None
+    own = series if np.ndim(series) == 2 else series[:, np.newaxis]
+    return np.hstack([own, known[: len(own)]]), known[len(own) :]
 
 
 def _forecaster(settings, estimator=None):
@@ -309,13 +331,13 @@ def _forecaster(settings, estimator=None):
 
 
 @answers
-def fit_series(settings, parameters, series, write):
-    """Fit a forecaster to a series."""
+def fit_series(settings, parameters, series, known, write):
+    """Fit a forecaster to a series, and to what is known in advance."""
     forecaster = _forecaster(settings, pylstm.LSTMRegressor(**_parameters(parameters)))
     interrupted = False
     try:
         with _on_console(write):
-            forecaster.fit(series)
+            forecaster.fit(_with_known(series, known)[0])
     except KeyboardInterrupt:
         if not hasattr(forecaster, "model_"):
             raise
@@ -326,44 +348,54 @@ def fit_series(settings, parameters, series, write):
         interrupted=interrupted,
         levels=[float(level) for level in scores],
         scores=[np.asarray(values) for values in scores.values()],
-        fitted=_first_of_horizons(forecaster, series),
+        fitted=_first_of_horizons(forecaster, series, known),
         forecaster=forecaster,
     )
 
 
 @answers
-def restore_series(model, settings, levels, scores, series):
+def restore_series(model, settings, levels, scores, series, known):
     """The forecaster of a fitted network and of what was learned beside it."""
     forecaster = _forecaster(settings)
-    forecaster.model_, forecaster.series_ = model, series
+    forecaster.model_, forecaster.series_ = model, _with_known(series, known)[0]
     forecaster.calibration_scores_ = dict(zip(levels, scores, strict=True))
     return forecaster
 
 
 @answers
-def predict_series(forecaster, series):
+def predict_series(forecaster, series, known):
     """One step ahead, all along a series."""
-    return _first_of_horizons(forecaster, series)
+    return _first_of_horizons(forecaster, series, known)
 
 
 @answers
-def forecast_series(forecaster, steps, levels, series):
-    """Forecast: the predictions, then lower and upper bounds for each level."""
+def forecast_series(forecaster, steps, levels, series, known):
+    """Forecast: the predictions, then lower and upper bounds for each level.
+
+    With a series, that of the fit else, `known` begins where it does; without one, where that of the fit ends.
+    """
+    if series is not None:
+        series, known = _with_known(series, known)
+    options = {"series": series, "known": known}
     if not levels:
-        return [np.asarray(forecaster.forecast(int(steps), interval=None, series=series))]
+        return [np.asarray(forecaster.forecast(int(steps), interval=None, **options))]
     found = []
     for level in levels:
-        prediction, *bounds = forecaster.forecast(int(steps), interval=level, series=series)
+        prediction, *bounds = forecaster.forecast(int(steps), interval=level, **options)
         found += bounds
     return [np.asarray(values) for values in (prediction, *found)]
 
 
 @answers
-def backtest_series(settings, parameters, series, n_origins, step, season, interval):
+def backtest_series(settings, parameters, series, known, n_origins, step, season, interval):
     """Errors of forecasts from several origins in the past, beside naive ones."""
     forecaster = _forecaster(settings, pylstm.LSTMRegressor(**_parameters(parameters)))
     tested = forecaster.backtest(
-        int(n_origins), step=step, season=season, interval=interval, series=series
+        int(n_origins),
+        step=step,
+        season=season,
+        interval=interval,
+        series=_with_known(series, known)[0],
     )
     return {
         "methods": list(tested.errors),
