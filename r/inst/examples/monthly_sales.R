@@ -29,5 +29,6 @@ print(lstm_backtest(fit, origins = 3), digits = 3)
 inside <- held_out >= coming$lower[, "80%"] & held_out <= coming$upper[, "80%"]
 cat(sprintf("%.0f %% of the months lie within the 80 %% interval\n", 100 * mean(inside)))
 
+if (!interactive() && dev.cur() == 1) pdf(NULL) # else Rscript leaves a file Rplots.pdf where it runs
 plot(coming, include = 60, main = "Wine sales: forecast of two years, and what came", ylab = "million bottles")
 lines(held_out, lwd = 2)

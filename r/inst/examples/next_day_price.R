@@ -40,6 +40,7 @@ tomorrow <- forecast(fit, data = prices, level = 90)
 cat(sprintf("After the last day: DAX %.0f (%.0f to %.0f)\n", exp(tomorrow$mean), exp(tomorrow$lower), exp(tomorrow$upper)))
 
 days <- 241:360
+if (!interactive() && dev.cur() == 1) pdf(NULL) # else Rscript leaves a file Rplots.pdf where it runs
 plot(days, exp(actual[days]), type = "l", lwd = 2, xlab = "day", ylab = "DAX", main = "The next day, with 90 % intervals")
 polygon(c(days, rev(days)), exp(c(found[days, "lwr"], rev(found[days, "upr"]))), col = "#1f77b433", border = NA)
 lines(days, exp(found[days, "fit"]), col = "#1f77b4")

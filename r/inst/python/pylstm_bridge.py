@@ -372,7 +372,7 @@ def predict_series(forecaster, series, known):
 def forecast_series(forecaster, steps, levels, series, known):
     """Forecast: the predictions, then lower and upper bounds for each level.
 
-    With a series, that of the fit else, `known` begins where it does; without one, where that of the fit ends.
+    With a series `known` begins where it does; without one it follows that of the fit.
     """
     if series is not None:
         series, known = _with_known(series, known)

@@ -1,11 +1,19 @@
-# The two stories run as a reader would run them.
+# The two stories run as a reader would run them, and leave no files where they run.
 
 skip_without_pylstm()
 
 run_example <- function(name) {
-  grDevices::pdf(NULL)
-  on.exit(grDevices::dev.off())
-  capture.output(source(system.file("examples", paste0(name, ".R"), package = "pylstm"), local = new.env()))
+  folder <- tempfile()
+  dir.create(folder)
+  before <- setwd(folder)
+  devices <- grDevices::dev.list()
+  on.exit({
+    setwd(before)
+    for (device in setdiff(grDevices::dev.list(), devices)) grDevices::dev.off(device)
+  })
+  shown <- capture.output(source(system.file("examples", paste0(name, ".R"), package = "pylstm"), local = new.env()))
+  expect_identical(dir(folder), character())
+  shown
 }
 
 test_that("monthly sales", {
