@@ -1,4 +1,5 @@
-# A model of modeltime, by its article "Extending Modeltime". parsnip and modeltime are looked up where they are used.
+# A model of modeltime, by its article "Extending Modeltime". parsnip and modeltime are looked up where they are used: neither could
+# be installed where this was written, so tests have stand-ins for them, and themselves where they are there.
 
 #' An LSTM for modeltime
 #'

@@ -31,6 +31,46 @@ test_that("the engine forecasts as many steps as it is given rows", {
   expect_identical(other$desc, "LSTM(12,3)")
 })
 
+test_that("the model is registered once, with arguments that the engine has", {
+  models <- new.env()
+  models$models <- character()
+  told <- list()
+  note <- function(what) function(...) told <<- c(told, list(list(what = what, ...)))
+  usual <- get("parsnip", asNamespace("pylstm"))
+  on.exit(utils::assignInNamespace("parsnip", usual, "pylstm"))
+  utils::assignInNamespace("parsnip", function(name) {
+    switch(name,
+      get_model_env = function() models,
+      set_new_model = function(model) models$models <- c(models$models, model),
+      note(name)
+    )
+  }, "pylstm")
+  register <- get("register_modeltime", asNamespace("pylstm"))
+  register()
+  n_told <- length(told)
+  register()
+  expect_length(told, n_told)
+  expect_identical(models$models, "lstm_reg")
+
+  of <- function(what) Filter(function(request) request$what == what, told)
+  expect_true(all(vapply(of("set_fit"), function(request) request[[2]] == "lstm_reg", TRUE)))
+  fit <- of("set_fit")[[1]][[5]]
+  expect_identical(fit$interface, "data.frame")
+  expect_true(is.function(getExportedValue(fit$func[["pkg"]], fit$func[["fun"]])))
+  expect_setequal(names(formals(lstm_reg_fit))[1:2], fit$protect)
+  expect_identical(of("set_encoding")[[1]][[5]]$predictor_indicators, "none") # dates stay dates
+  pred <- of("set_pred")[[1]][[6]]
+  expect_identical(all.vars(pred$args$new_data), "new_data")
+  expect_true("new_data" %in% names(formals(getS3method("predict", "lstm_reg_fit"))))
+  expect_setequal(vapply(of("set_dependency"), `[[`, "", 4), c("pylstm", "modeltime"))
+
+  arguments <- vapply(of("set_model_arg"), `[[`, "", 4)
+  engine <- vapply(of("set_model_arg"), `[[`, "", 5)
+  expect_setequal(arguments, setdiff(names(formals(lstm_reg)), c("mode", "engine")))
+  expect_true(all(engine %in% c(names(formals(lstm_reg_fit)), names(formals(lstm_control)))))
+  expect_false(any(duplicated(engine)))
+})
+
 test_that("a specification of modeltime fits, calibrates and forecasts", {
   if (!requireNamespace("parsnip", quietly = TRUE) || !requireNamespace("modeltime", quietly = TRUE)) {
     expect_error(lstm_reg(), "needs the package (parsnip|modeltime)")
