@@ -46,6 +46,9 @@ train_fable <- function(.data, specials, ...) {
     stop_pylstm("LSTM() forecasts one variable of a series.")
   }
   fit <- lstm.ts(stats::ts(.data[[measured]], frequency = specials$season[[1L]]), ...)
+  if (fit$interrupted) {
+    interrupt() # the other series of the table, too
+  }
   fit$name <- measured
   structure(list(fit = fit), class = "lstm_fable")
 }

@@ -16,7 +16,7 @@
 #'   probability `level`. Takes `loss = "gaussian"`, or the quantiles `(1 - level) / 2`, and `(1 + level) / 2`.
 #' @param probs Quantiles of the normal distribution, for `type = "quantile"`.
 #' @param lengths Time steps of each sample of an array.
-#' @param ... Not used.
+#' @param ... Refused: there are no other arguments.
 #'
 #' @return A vector, a factor, or a matrix with a row for each sample (a column for each target); see the arguments.
 #'   With `return_sequences` predictions for each time step; for a list of sequences a list of them.
@@ -32,6 +32,7 @@
 predict.lstm <- function(object, newdata, type = c("response", "class", "prob", "quantile", "hidden"), se.fit = FALSE,
                          interval = c("none", "prediction"), level = 0.95, probs = c(0.1, 0.5, 0.9), lengths = NULL,
                          ...) {
+  refuse_more("predict", ...)
   type <- match.arg(type)
   interval <- match.arg(interval)
   check_type(object, type)
@@ -54,6 +55,18 @@ predict.lstm <- function(object, newdata, type = c("response", "class", "prob", 
     return(predict_quantiles(object, sequences, lengths, probs))
   }
   predict_sequences(object, sequences, lengths, type)
+}
+
+# What a generic's dots would swallow.
+refuse_more <- function(name, ...) {
+  if (...length()) {
+    given <- names(list(...))
+    given <- if (is.null(given)) "" else given[1L]
+    stop_pylstm(
+      name, "() has no argument ", if (given == "") "for a value without a name that is one too many" else given,
+      " for this kind of model; see its help page."
+    )
+  }
 }
 
 check_type <- function(object, type) {
@@ -161,10 +174,14 @@ predict_quantiles <- function(object, sequences, lengths, probs) {
 
 percent <- function(probs) paste0(format(100 * probs, trim = TRUE, digits = 7), "%")
 
-predict_interval <- function(object, sequences, lengths, level) {
+check_probability <- function(level) {
   if (!is.numeric(level) || length(level) != 1L || is.na(level) || level <= 0 || level >= 1) {
     stop_pylstm("level must be a number between 0 and 1.")
   }
+}
+
+predict_interval <- function(object, sequences, lengths, level) {
+  check_probability(level)
   bounds <- c((1 - level) / 2, (1 + level) / 2)
   quantiles <- object$about$quantiles
   if (!is.null(quantiles)) {
@@ -199,11 +216,10 @@ as_in_fit <- function(sequences, object) {
   about <- object$about
   if (sequences$form == "matrix" && !identical(object$form, "matrix")) {
     shape <- dim(sequences$values)
-    is_one <- identical(shape, c(about$n_timesteps, about$n_features)) && !identical(shape[2L], about$n_timesteps)
-    if (about$n_features > 1L && (is_one || is.null(about$n_timesteps))) {
+    if (about$n_features > 1L && !identical(about$n_timesteps, 1L)) {
       stop_pylstm(
         "newdata is a matrix of ", shape[1L], " x ", shape[2L], ", but the model reads arrays (samples, time steps, ",
-        "features). If x[1, , ] dropped a dimension, write x[1, , , drop = FALSE]."
+        about$n_features, " features). If a subscript as in x[1, , ] dropped a dimension, write x[1, , , drop = FALSE]."
       )
     }
   }

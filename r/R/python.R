@@ -78,6 +78,10 @@ in_terms_of_r <- function(message) {
       "(Time steps at the end of a sequence of which all values are missing are padding.)"
     ))
   }
+  if (startsWith(message, "Input y contains NaN")) {
+    return("y has missing values: leave out these samples.")
+  }
+  message <- sub("^Input X contains infinity or a value too large for .*", "x has infinite values, or too large ones.", message)
   message <- gsub("(,| or) an instance of 'pylstm[^']*'", "", message)
   message <- sub("parameter of LSTM(Regressor|Classifier|Forecaster) must", "setting must", message)
   gsub("LSTM(Regressor|Classifier|Forecaster)", "the network", message)

@@ -180,15 +180,33 @@ residuals.lstm_series <- function(object, ...) object$series - object$fitted.val
 
 #' @rdname lstm_series
 #' @param newdata A time series; `NULL` means that of the fit.
+#' @param interval With `"prediction"` `predict()` returns columns `fit`, `lwr` and `upr` (of a multivariate series a list of
+#'   these), between which a value lies with the probability `level`.
 #' @export
-predict.lstm_series <- function(object, newdata = NULL, xreg = NULL, ...) {
-  if (is.null(newdata) && is.null(xreg)) {
-    return(object$fitted.values)
+predict.lstm_series <- function(object, newdata = NULL, interval = c("none", "prediction"), level = 0.95, xreg = NULL,
+                                ...) {
+  refuse_more("predict", ...)
+  interval <- match.arg(interval)
+  check_probability(level)
+  if (is.null(newdata)) {
+    if (is.null(xreg) && interval == "none") {
+      return(object$fitted.values)
+    }
+    newdata <- object$series
+    if (is.null(xreg)) xreg <- object$xreg
   }
-  newdata <- if (is.null(newdata)) object$series else as_series_of(newdata, object)
+  newdata <- as_series_of(newdata, object)
   known <- xreg_of(xreg, object, NROW(newdata))
-  values <- series_values(newdata, "newdata")
-  as_ts_like(ask("predict_series", live_forecaster(object), values, known), newdata, object$plan$window)
+  found <- ask(
+    "predict_series", live_forecaster(object), series_values(newdata, "newdata"), known,
+    if (interval == "prediction") level
+  )
+  parts <- lapply(found, as_ts_like, newdata, object$plan$window)
+  if (interval == "none") {
+    return(parts[[1L]])
+  }
+  names(parts) <- c("fit", "lwr", "upr")
+  if (is.null(dim(parts$fit))) do.call(cbind, parts) else parts
 }
 
 as_series_of <- function(series, object) {
@@ -202,10 +220,12 @@ as_series_of <- function(series, object) {
 #' @rdname lstm_series
 #' @param object A model of [lstm()].
 #' @param h Time steps to forecast; `NULL`: `horizon`, or those of `xreg`.
-#' @param level Probabilities of the prediction intervals, in per cent (or between 0 and 1); `NULL` for none.
+#' @param level Of `forecast()` probabilities of the prediction intervals, in per cent (or between 0 and 1); `NULL` for none. Of
+#'   `predict()` one probability between 0 and 1.
 #' @param series The series to forecast, up to now; `NULL` means that of the fit.
 #' @export
 forecast.lstm_series <- function(object, h = NULL, level = c(80, 95), series = NULL, xreg = NULL, ...) {
+  refuse_more("forecast", ...)
   level <- as_level(level, object)
   x <- if (is.null(series)) object$series else as_series_of(series, object)
   n_before <- if (is.null(series)) 0L else NROW(x)
@@ -218,7 +238,7 @@ forecast.lstm_series <- function(object, h = NULL, level = c(80, 95), series = N
     "forecast_series", live_forecaster(object), h, as.list(level / 100),
     if (!is.null(series)) series_values(x, "series"), known
   )
-  fitted <- if (is.null(series)) object$fitted.values else predict.lstm_series(object, series, known)
+  fitted <- if (is.null(series)) object$fitted.values else predict.lstm_series(object, series, xreg = known)
   as_forecast(object, found, x, fitted, level, method_of(object), object$name)
 }
 
@@ -293,6 +313,7 @@ as_forecast <- function(object, found, x, fitted, level, method, name) {
 #' @export
 forecast.lstm <- function(object, h, series, horizon = 1, known = NULL, level = c(80, 95), n_paths = 1000, seed = NULL,
                           ...) {
+  refuse_more("forecast", ...)
   if (missing(series) || missing(h)) {
     stop_pylstm("To forecast, this model needs series, the one from which its windows were cut, and h, the steps to forecast.")
   }
@@ -322,6 +343,7 @@ forecast.lstm <- function(object, h, series, horizon = 1, known = NULL, level = 
 #' gives these without intervals unless `loss` says how far values scatter.
 #' @export
 forecast.lstm_formula <- function(object, h = object$plan$horizon, data = NULL, level = c(80, 95), ...) {
+  refuse_more("forecast", ...)
   plan <- object$plan
   h <- as_whole(h, "h", 1)
   if (h > plan$horizon) {
@@ -379,6 +401,11 @@ lstm_backtest <- function(x, origins = 5, step = NULL, level = 80, ...) {
       stop_pylstm("x must be a time series, or a model of one.")
     }
     x <- lstm.ts(x, ...)
+    if (x$interrupted) {
+      interrupt()
+    }
+  } else {
+    refuse_more("lstm_backtest", ...)
   }
   season <- stats::frequency(x$series)
   level <- as_level(level, x)

@@ -43,6 +43,9 @@ stream_step <- function(stream, x) {
   if (length(dim(x)) != 2L || ncol(x) != n_features) {
     stop_pylstm("x must have ", n_features, " columns, one for each feature.")
   }
+  if (identical(stream$about$missing, "error") && anyNA(x)) {
+    stop_pylstm("x has missing values, after which all states would be missing: fill them, or fit with missing = \"mask\".")
+  }
   if (reticulate::py_is_null_xptr(stream$stream)) {
     stop_pylstm("The stream belongs to another R session: make a new one by lstm_stream().")
   }

@@ -148,6 +148,7 @@ def _described(model):
         "classes": [str(label) for label in network.classes_] if is_classifier else None,
         "has_booleans": is_classifier and network.classes_.dtype.kind == "b",
         "dtype": network._parameters.dtype.name,
+        "missing": network.missing,
         "n_iter": network.n_iter_,
         "loss_curve": np.asarray(network.loss_curve_[: network.n_iter_], dtype=np.float64),
         "validation_scores": (
@@ -297,10 +298,10 @@ def forecast(model, history, steps, horizon, known, interval, n_paths, seed):
     return [np.asarray(values) for values in (found if interval is not None else [found])]
 
 
-def _first_of_horizons(forecaster, series, known=None):
+def _first_of_horizons(forecaster, series, known=None, interval=None):
     """What is predicted for each step from the steps before it, (n_windows,) or (n_windows, n_targets).
 
-    Known features are read `horizon` steps ahead: they say how far predictions go.
+    In a list, with an interval its bounds as well. Known features are read `horizon` steps ahead: they say how far predictions go.
     """
     window, horizon = int(forecaster.window), int(forecaster.horizon)
     if known is None:
@@ -314,8 +315,9 @@ def _first_of_horizons(forecaster, series, known=None):
             horizon=horizon,
             known=known[: len(series) + n_after],
         )
-    found = predict_windows(forecaster.model_, X, horizon, None)[0][:, 0]
-    return found[:, 0] if np.ndim(series) == 1 else found
+    widening = forecaster._widening(interval, forecaster.calibration_scores_)
+    found = predict_windows(forecaster.model_, X, horizon, interval, widening)
+    return [values[:, 0, 0] if np.ndim(series) == 1 else values[:, 0] for values in found]
 
 
 def _with_known(series, known):
@@ -348,7 +350,7 @@ def fit_series(settings, parameters, series, known, write):
         interrupted=interrupted,
         levels=[float(level) for level in scores],
         scores=[np.asarray(values) for values in scores.values()],
-        fitted=_first_of_horizons(forecaster, series, known),
+        fitted=_first_of_horizons(forecaster, series, known)[0],
         forecaster=forecaster,
     )
 
@@ -363,9 +365,9 @@ def restore_series(model, settings, levels, scores, series, known):
 
 
 @answers
-def predict_series(forecaster, series, known):
-    """One step ahead, all along a series."""
-    return _first_of_horizons(forecaster, series, known)
+def predict_series(forecaster, series, known, interval):
+    """One step ahead, all along a series: predictions, with an interval its bounds as well."""
+    return _first_of_horizons(forecaster, series, known, interval)
 
 
 @answers

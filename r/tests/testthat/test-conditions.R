@@ -49,6 +49,8 @@ test_that("dropped dimensions are explained", {
   x <- array(rnorm(20 * 6 * 3), c(20, 6, 3))
   fit <- quietly(lstm(x, x[, 6, 1], hidden_size = 2, max_iter = 1))
   expect_error(predict(fit, x[1, , ]), "drop = FALSE")
+  expect_error(predict(fit, x[, 6, ]), "matrix of 20 x 3.*3 features.*drop = FALSE")
+  expect_error(predict(fit, x[, , 1]), "drop = FALSE")
   expect_error(predict(sine_fit(), sine_windows$x[1, , ]), "drop = FALSE")
   expect_error(lstm(x[1, , ], 1), "drop = FALSE")
   expect_error(lstm(x, 1:19), "20 samples, but y has 19")
@@ -133,4 +135,12 @@ test_that("Ctrl-C in the fit of a time series keeps what its last network has le
   expect_lt(fit$about$n_iter, 30)
   expect_length(forecast(fit, h = 3)$mean, 3)
   expect_identical(tryCatch(interrupt_in(1), interrupt = function(condition) "interrupted"), "interrupted")
+})
+
+test_that("what fits a series on the way to something else ends by its interrupt", {
+  usual <- get("lstm.ts", asNamespace("pylstm"))
+  on.exit(utils::assignInNamespace("lstm.ts", usual, "pylstm"))
+  utils::assignInNamespace("lstm.ts", function(...) list(interrupted = TRUE), "pylstm")
+  ended <- function(expr) tryCatch(expr, interrupt = function(condition) TRUE)
+  expect_true(ended(lstm_backtest(nottem)))
 })

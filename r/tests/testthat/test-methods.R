@@ -58,6 +58,14 @@ test_that("a stream ends at the prediction of the sequence", {
   expect_error(stream_step(stream, cbind(1, 2)), "1 columns")
 })
 
+test_that("a stream refuses missing values, or masks them", {
+  stream <- lstm_stream(sine_fit())
+  expect_error(stream_step(stream, NA), "missing = \"mask\"")
+  expect_true(is.finite(stream_step(stream, 1)))
+  masking <- quietly(lstm(replace(sine_windows$x, 5, NA), sine_windows$y, missing = "mask", hidden_size = 2, max_iter = 1))
+  expect_true(is.finite(stream_step(lstm_stream(masking), NA)))
+})
+
 test_that("gates and attributions have the sequences' shape", {
   x <- sine_windows$x[1:3, , , drop = FALSE]
   gates <- lstm_gates(sine_fit(), x)

@@ -16,6 +16,17 @@ test_that("saveRDS and readRDS, in this process and in a fresh one", {
   expect_identical(readRDS(file), predict(sine_fit(), sine_windows$x))
 })
 
+test_that("a saved workspace", {
+  file <- tempfile(fileext = ".RData")
+  fit <- sine_fit()
+  gas <- lstm(UKgas, hidden_size = 2, max_iter = 2, seed = 1)
+  save(fit, gas, file = file) # as save.image() does of all
+  there <- new.env()
+  load(file, there)
+  expect_identical(predict(there$fit, sine_windows$x), predict(fit, sine_windows$x))
+  expect_identical(forecast(there$gas, h = 6)$upper, forecast(gas, h = 6)$upper)
+})
+
 test_that("workers of a cluster, and forked ones", {
   cluster <- parallel::makePSOCKcluster(1)
   on.exit(parallel::stopCluster(cluster))

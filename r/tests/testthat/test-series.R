@@ -44,6 +44,32 @@ test_that("fitted values are one step ahead, at their times", {
   expect_equal(window(predict(fit, recent), start = 1982), window(fitted(fit), start = 1982))
 })
 
+test_that("predictions one step ahead have intervals", {
+  fit <- gas_fit()
+  found <- predict(fit, interval = "prediction", level = 0.8)
+  expect_identical(colnames(found), c("fit", "lwr", "upr"))
+  expect_identical(tsp(found), tsp(UKgas))
+  expect_equal(as.vector(found[, "fit"]), as.vector(fitted(fit)))
+  inside <- UKgas >= found[, "lwr"] & UKgas <= found[, "upr"]
+  expect_gt(mean(inside, na.rm = TRUE), 0.5)
+  # the first step of a forecast, from the same window
+  until <- window(UKgas, end = c(1985, 4))
+  coming <- forecast(fit, h = 1, series = until, level = 80)
+  at <- window(found, c(1986, 1), c(1986, 1))
+  expect_equal(as.vector(at), c(coming$mean, coming$lower, coming$upper))
+  expect_identical(predict(fit, UKgas, interval = "prediction", level = 0.8), found)
+  several <- lstm(ts(EuStockMarkets[1:80, 1:2]), window = 10, horizon = 2, hidden_size = 2, max_iter = 1)
+  expect_named(predict(several, interval = "prediction"), c("fit", "lwr", "upr"))
+  expect_error(predict(fit, interval = "prediction", level = 80), "between 0 and 1")
+})
+
+test_that("arguments that a method has not are refused", {
+  expect_error(predict(gas_fit(), se.fit = TRUE), "predict\\(\\) has no argument se.fit")
+  expect_error(forecast(gas_fit(), h = 3, bootstrap = TRUE), "forecast\\(\\) has no argument bootstrap")
+  expect_error(predict(sine_fit(), sine_windows$x, se_fit = TRUE), "no argument se_fit")
+  expect_error(lstm_backtest(gas_fit(), hidden_size = 3), "no argument hidden_size")
+})
+
 test_that("other series are forecast, and several at once", {
   shorter <- window(UKgas, end = c(1985, 4))
   expect_identical(start(forecast(gas_fit(), series = shorter)$mean), c(1986, 1))

@@ -35,6 +35,24 @@ test_that("NA of any type is missing", {
   expect_error(fit_to(walks$x, replace(walks$y, 3, NA)), "1 missing or unknown label")
 })
 
+test_that("arrays of doubles reach Python in R's own memory", {
+  skip_if_not(capabilities("profmem"))
+  x <- sine_windows$x + 0
+  before <- tracemem(x)
+  passed <- get("as_sequences", asNamespace("pylstm"))(x)$values
+  expect_identical(tracemem(passed), before)
+  untracemem(x)
+  there <- reticulate::r_to_py(x)
+  expect_true(reticulate::py_to_r(there$flags["F_CONTIGUOUS"]))
+  expect_false(reticulate::py_to_r(there$flags["OWNDATA"]))
+})
+
+test_that("missing and infinite targets and values are named as R knows them", {
+  x <- sine_windows$x
+  expect_error(lstm(x, cbind(sine_windows$y, NA)), "^y has missing values")
+  expect_error(lstm(replace(x, 3, Inf), sine_windows$y), "^x has infinite values")
+})
+
 test_that("time steps of NA at the end are padding", {
   x <- array(rnorm(20 * 6), c(20, 6, 1))
   padded <- x
