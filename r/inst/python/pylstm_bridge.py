@@ -301,7 +301,8 @@ def forecast(model, history, steps, horizon, known, interval, n_paths, seed):
 def _first_of_horizons(forecaster, series, known=None, interval=None):
     """What is predicted for each step from the steps before it, (n_windows,) or (n_windows, n_targets).
 
-    In a list, with an interval its bounds as well. Known features are read `horizon` steps ahead: they say how far predictions go.
+    In a list, with an interval its bounds as well. Known features are read `horizon` steps ahead: they
+    say how far predictions go.
     """
     window, horizon = int(forecaster.window), int(forecaster.horizon)
     if known is None:
