@@ -2,8 +2,8 @@
 
 #' @rdname lstm
 #' @export
-lstm.formula <- function(formula, data, window, horizon = 1, group = NULL, ..., control = NULL, weights = NULL,
-                         on_epoch = NULL, seed = NULL) {
+lstm.formula <- function(formula, data, window, horizon = 1, group = NULL, known = NULL, ..., control = NULL,
+                         weights = NULL, on_epoch = NULL, seed = NULL) {
   call <- match.call()
   call[[1L]] <- quote(lstm)
   if (missing(data) || missing(window)) {
@@ -22,12 +22,14 @@ lstm.formula <- function(formula, data, window, horizon = 1, group = NULL, ..., 
   data <- as_frame(data)
   without <- data[setdiff(names(data), group)]
   environment <- environment(formula)
-  right <- stats::terms(stats::as.formula(call("~", formula[[3L]]), environment), data = without)
-  frame <- stats::model.frame(right, data, na.action = stats::na.pass)
-  plan$terms <- stats::terms(frame)
-  plan$xlevels <- stats::.getXlevels(plan$terms, frame)
-  features <- model_features(plan, frame)
-  plan$contrasts <- attr(features, "contrasts")
+  plan <- c(plan, planned_terms(stats::as.formula(call("~", formula[[3L]]), environment), data, without))
+  if (!is.null(known)) {
+    if (!inherits(known, "formula") || length(known) != 2L) {
+      stop_pylstm("known must be a formula without a left-hand side, as ~ price + holiday.")
+    }
+    plan$known <- planned_terms(known, data, without)
+  }
+  features <- plan_features(plan, data)
   response <- eval(formula[[2L]], data, environment)
 
   starts <- plan_starts(plan, data)
@@ -58,18 +60,24 @@ as_frame <- function(data) {
     stop_pylstm("data must be a data frame or a multivariate time series.")
 }
 
+# What is to be found again in other data: variables, and levels of factors.
+planned_terms <- function(formula, data, without) {
+  frame <- stats::model.frame(stats::terms(formula, data = without), data, na.action = stats::na.pass)
+  terms <- stats::terms(frame)
+  list(terms = terms, xlevels = stats::.getXlevels(terms, frame))
+}
+
 # The columns that the network reads. Factors have a column for each level: nothing is left to an intercept.
 model_features <- function(plan, frame) {
   is_factor <- vapply(frame, function(column) is.factor(column) || is.character(column), logical(1L))
   full <- lapply(frame[is_factor], function(column) stats::contrasts(as.factor(column), contrasts = FALSE))
   features <- stats::model.matrix(plan$terms, frame, contrasts.arg = if (length(full)) full)
-  contrasts <- attr(features, "contrasts")
   features <- features[, colnames(features) != "(Intercept)", drop = FALSE]
   dimnames(features) <- list(NULL, colnames(features))
   if (ncol(features) == 0L) {
     stop_pylstm("The formula names nothing to read on its right-hand side.")
   }
-  structure(features, contrasts = contrasts)
+  features
 }
 
 # First rows of the windows: those within one group.
@@ -95,7 +103,21 @@ plan_starts <- function(plan, data) {
   starts
 }
 
-plan_features <- function(plan, data) {
+# What is read at each row: those that are known in advance `horizon` rows ahead, of `coming` those after the last one.
+plan_features <- function(plan, data, coming = NULL) {
+  features <- features_of(plan, data)
+  if (is.null(plan$known)) {
+    return(features)
+  }
+  known <- rbind(features_of(plan$known, data), if (!is.null(coming)) features_of(plan$known, coming))
+  later <- known[pmin(seq_len(nrow(features)) + plan$horizon, nrow(known)), , drop = FALSE]
+  if (plan$horizon > 0L) {
+    colnames(later) <- paste0(colnames(later), "(t+", plan$horizon, ")")
+  }
+  cbind(features, later)
+}
+
+features_of <- function(plan, data) {
   frame <- tryCatch(
     stats::model.frame(stats::delete.response(plan$terms), data, na.action = stats::na.pass, xlev = plan$xlevels),
     error = function(e) stop_pylstm("newdata does not fit the formula: ", conditionMessage(e))

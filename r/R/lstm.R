@@ -18,6 +18,8 @@
 #' @param window Rows of `data` in each window.
 #' @param horizon How many rows after the window the predicted one lies: 1 is the next, 0 the window's last.
 #' @param group The name of a column of `data`: windows stay within rows of the same value. It is read only if the formula names it.
+#' @param known A formula without a left-hand side, of variables whose future is known when a forecast is made, such as
+#'   `~ price + holiday`: they are read up to the predicted row itself. What `.` stands for in `formula` is read up to the window's last row.
 #' @param ... Settings of the network and its training: see [lstm_control()].
 #' @param control The same, collected by [lstm_control()]; those in `...` go first.
 #' @param weights Weights of the samples (with a formula, of the rows): not negative.

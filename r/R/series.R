@@ -12,18 +12,19 @@
 #' @param window_scaling,loss,highway,alpha,n_iter_no_change Settings as of [lstm_control()], with the defaults that
 #'   serve most series.
 #' @param xreg Features whose future is known when a forecast is made, such as prices or holidays: a vector, matrix or data frame of
-#'   numbers, without missing values, with a row for each time step of the series. Of `forecast()` with a row for each step to
+#'   numbers, or a `ts` of the same times, without missing values, with a row for each time step of the series. Of `forecast()` with a row for each step to
 #'   forecast, so that `h` need not be given; the network reads them to the end of a block of `horizon` steps, of which all rows
 #'   must be there. With `series` or `newdata` the rows of that series come first.
 #' @param calibration Share of the series at its end whose errors tell how wide intervals must be; 0 takes the network's own.
 #' @param ...,control,seed As for [lstm()].
 #'
-#' @return `lstm()`: an object of class `lstm_series` and `lstm`. `forecast()`: an object of class `forecast`, with the
+#' @return `lstm()`: an object of class `lstm_series` and `lstm`; its component `shares` says by how much of what was learned forecasts
+#'   go: of the regression's `drift`, of the `regression`, of the `network`, all 0 for a naive forecast. `forecast()`: an object of class `forecast`, with the
 #'   components `mean`, `lower`, `upper`, `level`, `x`, `fitted`, `residuals` and `method`; of a multivariate series one
 #'   of class `mforecast`. `predict()` and `fitted()`: a time series of what is predicted for each step from the steps
 #'   before it, with `NA` for the first window, and for the last `horizon - 1` steps if `xreg` does not reach further than the series.
 #'
-#' @seealso [lstm_backtest()] for what forecasts are worth; [lstm()] with a formula for other variables.
+#' @seealso [lstm_backtest()] for what forecasts are worth; [lstm()] with a formula for variables whose future is not known.
 #' @examplesIf pylstm::pylstm_available()
 #' set.seed(1)
 #' fit <- lstm(AirPassengers, max_iter = 20)
@@ -65,7 +66,7 @@ lstm.ts <- function(x, window = NULL, horizon = NULL, window_scaling = "relative
     window_scaling = window_scaling, calibration_fraction = calibration, random_state = seed
   )
   series <- series_values(x)
-  known <- as_xreg(xreg, NROW(x))
+  known <- as_xreg(xreg, NROW(x), stats::tsp(x)[c(1L, 3L)])
   if (!is.null(known)) {
     plan$known <- as.list(NCOL(x) + seq_len(ncol(known)) - 1L)
   }
@@ -82,6 +83,7 @@ lstm.ts <- function(x, window = NULL, horizon = NULL, window_scaling = "relative
   object$name <- paste(deparse(call$x), collapse = "")
   object$plan <- plan
   object$calibration <- list(levels = as.list(result$levels), scores = result$scores)
+  object$shares <- unlist(result$shares)
   object$fitted.values <- as_ts_like(result$fitted, x, plan$window)
   object$y <- x
   class(object) <- c("lstm_series", "lstm")
@@ -108,11 +110,21 @@ series_values <- function(x, name = "x") {
 }
 
 # Features known in advance: a row for each step, in the order of the columns of the fit if both have names.
-as_xreg <- function(xreg, n_rows, fitted = NULL) {
+# Of a time series the first must be that of the steps that it is for, which begin at `start`.
+as_xreg <- function(xreg, n_rows, start, fitted = NULL) {
   if (is.null(xreg)) {
     return(NULL)
   }
+  if (stats::is.ts(xreg) && any(abs(stats::tsp(xreg)[c(1L, 3L)] - start) > getOption("ts.eps"))) {
+    stop_pylstm(
+      "xreg begins at ", format(stats::tsp(xreg)[1L]), " with frequency ", stats::frequency(xreg),
+      ", but the steps that it is for at ", format(start[1L]), " with frequency ", start[2L], "."
+    )
+  }
   known <- series_matrix(xreg, "xreg")
+  if (ncol(known) == 0L) {
+    stop_pylstm("xreg has no columns.")
+  }
   if (nrow(known) < n_rows || is.null(fitted) && nrow(known) > n_rows) {
     stop_pylstm("xreg has ", nrow(known), " rows, but the series has ", n_rows, " time steps.")
   }
@@ -137,7 +149,7 @@ as_xreg <- function(xreg, n_rows, fitted = NULL) {
 }
 
 # The same for a fitted model, which tells whether there must be any.
-xreg_of <- function(xreg, object, n_rows = 0L) {
+xreg_of <- function(xreg, object, n_rows, start) {
   if (is.null(xreg) != is.null(object$xreg)) {
     stop_pylstm(if (is.null(xreg)) {
       "The model was fitted with xreg: pass what is known of the steps to forecast as xreg."
@@ -145,7 +157,7 @@ xreg_of <- function(xreg, object, n_rows = 0L) {
       "The model was fitted without xreg: fit it with xreg, or pass none."
     })
   }
-  as_xreg(xreg, n_rows, object$xreg)
+  as_xreg(xreg, n_rows, start, object$xreg)
 }
 
 # Predictions that begin after the first window of a series, as a series of its length.
@@ -196,7 +208,7 @@ predict.lstm_series <- function(object, newdata = NULL, interval = c("none", "pr
     if (is.null(xreg)) xreg <- object$xreg
   }
   newdata <- as_series_of(newdata, object)
-  known <- xreg_of(xreg, object, NROW(newdata))
+  known <- xreg_of(xreg, object, NROW(newdata), stats::tsp(newdata)[c(1L, 3L)])
   found <- ask(
     "predict_series", live_forecaster(object), series_values(newdata, "newdata"), known,
     if (interval == "prediction") level
@@ -229,8 +241,10 @@ forecast.lstm_series <- function(object, h = NULL, level = c(80, 95), series = N
   level <- as_level(level, object)
   x <- if (is.null(series)) object$series else as_series_of(series, object)
   n_before <- if (is.null(series)) 0L else NROW(x)
-  known <- xreg_of(xreg, object, n_before)
-  h <- if (!is.null(h)) as_whole(h, "h", 1) else if (is.null(known)) object$plan$horizon else nrow(known) - n_before
+  times <- stats::tsp(x)
+  start <- c(if (is.null(series)) times[2L] + 1 / times[3L] else times[1L], times[3L])
+  known <- xreg_of(xreg, object, n_before, start)
+  h <- if (!is.null(h)) as_steps(h) else if (is.null(known)) object$plan$horizon else nrow(known) - n_before
   if (!is.null(known)) {
     check_future(nrow(known) - n_before, h, object$plan$horizon)
   }
@@ -240,6 +254,13 @@ forecast.lstm_series <- function(object, h = NULL, level = c(80, 95), series = N
   )
   fitted <- if (is.null(series)) object$fitted.values else predict.lstm_series(object, series, xreg = known)
   as_forecast(object, found, x, fitted, level, method_of(object), object$name)
+}
+
+as_steps <- function(h) {
+  if (length(h) != 1L) {
+    stop_pylstm("h must be one number of steps, not ", length(h), " values.")
+  }
+  as_whole(h, "h", 1)
 }
 
 check_future <- function(rows, h, horizon) {
@@ -317,7 +338,7 @@ forecast.lstm <- function(object, h, series, horizon = 1, known = NULL, level = 
   if (missing(series) || missing(h)) {
     stop_pylstm("To forecast, this model needs series, the one from which its windows were cut, and h, the steps to forecast.")
   }
-  h <- as_whole(h, "h", 1)
+  h <- as_steps(h)
   if (inherits(object, "lstm_formula")) {
     stop_pylstm("A model of a formula forecasts by forecast(object, h, data).")
   }
@@ -338,26 +359,41 @@ forecast.lstm <- function(object, h, series, horizon = 1, known = NULL, level = 
 
 #' @rdname lstm_series
 #' @param data Rows to forecast from, of the variables of the formula; `NULL` means the last ones of the fit.
+#' @param coming The rows to forecast, of the variables that `known` named in the fit.
 #' @details
-#' A model of a formula forecasts the steps up to its `horizon`, from what is known now: other variables have no future. `forecast()`
+#' A model of a formula forecasts the steps up to its `horizon`, from what is known now: of other variables than those that
+#' `known` names it reads the past alone. `forecast()`
 #' gives these without intervals unless `loss` says how far values scatter.
 #' @export
-forecast.lstm_formula <- function(object, h = object$plan$horizon, data = NULL, level = c(80, 95), ...) {
+forecast.lstm_formula <- function(object, h = object$plan$horizon, data = NULL, level = c(80, 95), coming = NULL, ...) {
   refuse_more("forecast", ...)
   plan <- object$plan
-  h <- as_whole(h, "h", 1)
+  rows <- as_frame(if (is.null(data)) object$last else data)
+  if (is.null(plan$known) != is.null(coming)) {
+    stop_pylstm(
+      if (is.null(coming)) "The model was fitted with known variables: pass the rows to forecast, with these, as coming." else
+        "The model was fitted without known variables: name them by known = ~ ... in the fit, or pass no coming."
+    )
+  }
+  if (!is.null(coming)) {
+    coming <- as_frame(coming)
+    if (missing(h)) h <- nrow(coming)
+  }
+  h <- as_steps(h)
   if (h > plan$horizon) {
     stop_pylstm(
       "The model predicts ", plan$horizon, " step(s) ahead, and not the ", h, " of h: fit it with horizon = ", h,
       ", or fit lstm() to a time series, which is forecast as far as you like."
     )
   }
-  rows <- as_frame(if (is.null(data)) object$last else data)
+  if (!is.null(coming) && nrow(coming) < h) {
+    stop_pylstm("coming has ", nrow(coming), " rows, but h = ", h, " are to be forecast.")
+  }
   ends <- seq.int(nrow(rows) - plan$horizon + 1L, length.out = h)
   if (ends[1L] < plan$window) {
     stop_pylstm("data has ", nrow(rows), " rows; ", plan$window + plan$horizon - 1L, " are needed.")
   }
-  windows <- cut_windows(plan_features(plan, rows), ends - plan$window + 1L, plan$window)
+  windows <- cut_windows(plan_features(plan, rows, coming), ends - plan$window + 1L, plan$window)
   level <- if (object$about$type == "classification") numeric() else as_level(level, object)
   if (object$about$type == "classification") {
     return(predict.lstm(object, windows))

@@ -351,6 +351,7 @@ def fit_series(settings, parameters, series, known, write):
         interrupted=interrupted,
         levels=[float(level) for level in scores],
         scores=[np.asarray(values) for values in scores.values()],
+        shares=forecaster.shares_._asdict(),
         fitted=_first_of_horizons(forecaster, series, known)[0],
         forecaster=forecaster,
     )

@@ -57,6 +57,32 @@ test_that("the next rows are forecast from the last ones", {
   expect_error(forecast(fit, h = 4), "3 step")
 })
 
+test_that("what is known in advance is read up to the row that is predicted", {
+  prices$day <- factor(rep(c("mon", "tue", "wed", "thu", "fri"), 24))
+  prices$rate <- sine
+  fit <- quietly(lstm(DAX ~ DAX, prices, window = 5, horizon = 3, known = ~ rate + day, control = settings, seed = 1))
+  expect_identical(fit$features[1:3], c("DAX", "rate(t+3)", "dayfri(t+3)"))
+  days <- stats::model.matrix(~ day - 1, prices)
+  windows <- lstm_windows(prices$DAX, window = 5, horizon = 3, known = unname(cbind(prices$rate, days)))
+  by_hand <- quietly(lstm(windows$x, windows$y, control = settings, seed = 1))
+  expect_identical(fit$fitted.values, by_hand$fitted.values)
+  expect_identical(predict(fit, prices), fitted(fit))
+
+  # What follows is not known but for these two.
+  coming <- data.frame(day = c("mon", "tue", "wed"), rate = c(0.1, 0.2, 0.3))
+  longer <- rbind(prices[c("DAX", "day", "rate")], cbind(DAX = NA, coming))
+  expect_identical(as.vector(forecast(fit, coming = coming, level = NULL)$mean), predict(fit, longer)[121:123])
+  expect_identical(
+    as.vector(forecast(fit, data = prices[1:60, ], coming = prices[61:62, ], level = NULL)$mean), fitted(fit)[61:62]
+  )
+  expect_error(forecast(fit), "pass the rows to forecast, with these, as coming")
+  expect_error(forecast(fit, h = 3, coming = coming[1:2, ]), "2 rows, but h = 3")
+  expect_error(forecast(fit, coming = coming["day"]), "does not fit the formula")
+  without <- quietly(lstm(DAX ~ DAX, prices, window = 5, control = settings))
+  expect_error(forecast(without, coming = coming), "fitted without known variables")
+  expect_error(lstm(DAX ~ DAX, prices, window = 5, known = DAX ~ rate), "without a left-hand side")
+})
+
 test_that("weights are of rows, and found in the data", {
   prices$w <- c(rep(0, 60), rep(1, 60))
   fit <- quietly(lstm(DAX ~ DAX, prices, window = 5, weights = w, control = settings, seed = 1))

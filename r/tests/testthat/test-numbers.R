@@ -104,11 +104,12 @@ test_that("forecasts of a series, with their intervals", {
   there <- in_python("
 estimator = pylstm.LSTMRegressor(4, loss='gaussian', highway='all', alpha=0.3, n_iter_no_change=np.inf, max_iter=5)
 forecaster = pylstm.LSTMForecaster(8, 4, estimator=estimator, random_state=8).fit(series)
-result = list(forecaster.forecast(9, interval=0.9))
+result = [*forecaster.forecast(9, interval=0.9), forecaster.shares_._asdict()]
 ", series = array(as.double(UKgas)))
   expect_identical(as.vector(found$mean), there[[1]])
   expect_identical(as.vector(found$lower), there[[2]])
   expect_identical(as.vector(found$upper), there[[3]])
+  expect_identical(as.list(fit$shares), there[[4]])
 })
 
 test_that("Python's own stored numbers come back", {
