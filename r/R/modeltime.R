@@ -118,7 +118,7 @@ lstm_reg_fit <- function(x, y, period = "auto", window = NULL, horizon = NULL, .
   period <- modeltime("parse_period_from_index")(index, period)
   fit <- lstm.ts(stats::ts(as.double(y), frequency = period), window = window, horizon = horizon, ...)
   fit$name <- "y"
-  data <- data.frame(index, .actual = as.double(y), .fitted = as.vector(fitted(fit)))
+  data <- data.frame(index, .actual = as.double(y), .fitted = as.vector(fitted(fit)), check.names = FALSE)
   data$.residuals <- data$.actual - data$.fitted
   modeltime("new_modeltime_bridge")(
     class = "lstm_reg_fit", models = list(model_1 = fit), data = data, desc = method_of(fit)

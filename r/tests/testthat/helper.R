@@ -43,3 +43,61 @@ walks <- local({
   x <- t(replicate(60, cumsum(stats::rnorm(8))))
   list(x = x, y = factor(ifelse(x[, 8] > 0, "up", "down"), levels = c("up", "flat", "down")))
 })
+
+# Something of a package's namespace is another while an expression is evaluated.
+with_stand_in <- function(name, value, expr, package = "pylstm") {
+  usual <- get(name, asNamespace(package))
+  on.exit(utils::assignInNamespace(name, usual, package))
+  utils::assignInNamespace(name, value, package)
+  force(expr)
+}
+
+# parsnip's functions of registration: their arguments, what they demand of these, and a record of them.
+registered_by <- function(register, model) {
+  found <- list(models = "linear_reg", arguments = list(), predicts = character())
+  demand <- function(value, names) if (!setequal(names(value), names)) stop("names: ", toString(names(value)))
+  known <- function(model) if (!model %in% found$models) stop(model, " is not registered")
+  functions <- list(
+    get_model_env = function() found,
+    set_new_model = function(model) {
+      if (model %in% found$models) stop(model, " is there")
+      found$models <<- c(found$models, model)
+    },
+    set_model_mode = function(model, mode) {
+      known(model)
+      found$modes <<- c(found$modes, mode)
+    },
+    set_model_engine = function(model, mode, eng) {
+      if (!mode %in% found$modes) stop("mode ", mode)
+      found$engines <<- c(found$engines, paste(mode, eng))
+    },
+    set_dependency = function(model, eng, pkg = "parsnip", mode = NULL) {
+      if (!paste(mode, eng) %in% found$engines) stop("engine ", eng)
+      found$packages <<- union(found$packages, pkg)
+    },
+    set_fit = function(model, mode, eng, value) {
+      demand(value, c("interface", "protect", "func", "defaults"))
+      found$fit <<- getExportedValue(value$func[["pkg"]], value$func[["fun"]])
+      if (!all(setdiff(value$protect, "weights") %in% names(formals(found$fit)))) stop("protect")
+    },
+    set_encoding = function(model, mode, eng, options) {
+      demand(options, c("predictor_indicators", "compute_intercept", "remove_intercept", "allow_sparse_x"))
+    },
+    set_model_arg = function(model, eng, parsnip, original, func, has_submodel) {
+      demand(func, c("pkg", "fun"))
+      if (!nzchar(func$fun) || is.na(func$fun)) stop("no tuning parameter for ", parsnip)
+      found$arguments[[parsnip]] <<- original
+    },
+    set_pred = function(model, mode, eng, type, value) {
+      demand(value, c("pre", "post", "func", "args"))
+      found$predicts <<- c(found$predicts, paste(mode, type))
+    }
+  )
+  with_stand_in("parsnip", function(name) functions[[name]], {
+    register()
+    n_models <- length(found$models)
+    register()
+  })
+  testthat::expect_identical(found$models, c("linear_reg", model)) # once a session
+  found
+}

@@ -79,6 +79,15 @@ test_that("progress is shown on R's console", {
     fit <- quietly(lstm(sine_windows$x, sine_windows$y, hidden_size = 2, max_iter = 3, verbose = 1))
   )
   expect_match(paste(shown, collapse = "\n"), "3/3")
+  shown <- capture.output(lstm(UKgas, hidden_size = 2, max_iter = 3, verbose = TRUE))
+  expect_length(grep("3/3", shown), 2) # of both networks
+})
+
+test_that("Python's classes of errors and warnings are among those of the conditions", {
+  found <- tryCatch(lstm(sine_windows$x, sine_windows$y, alpha = -1), error = class)
+  expect_identical(found[-1], c("pylstm_error", "error", "condition"))
+  found <- tryCatch(lstm(sine_windows$x, sine_windows$y, max_iter = 1), warning = class)
+  expect_identical(found, c("pylstm_convergence_warning", "pylstm_warning", "warning", "condition"))
 })
 
 test_that("a function is called after each epoch, and may end the training", {

@@ -19,6 +19,33 @@ test_that("residuals, nobs and update", {
   expect_identical(fitted(quietly(update(fit))), fitted(fit))
 })
 
+test_that("intervals and quantiles are those of the distribution, or of the quantiles fitted", {
+  x <- sine_windows$x
+  settings <- lstm_control(hidden_size = 3, max_iter = 3)
+  fit <- quietly(lstm(x, sine_windows$y, loss = "gaussian", control = settings, seed = 1))
+  found <- predict(fit, x, se.fit = TRUE)
+  interval <- predict(fit, x, interval = "prediction", level = 0.8)
+  expect_identical(colnames(interval), c("fit", "lwr", "upr"))
+  expect_equal(interval[, "upr"], found$fit + qnorm(0.9) * found$se.fit)
+  expect_equal(interval[, "lwr"], found$fit - qnorm(0.9) * found$se.fit)
+  quantiles <- predict(fit, x, type = "quantile", probs = c(0.1, 0.25))
+  expect_identical(colnames(quantiles), c("10%", "25%"))
+  expect_equal(quantiles[, "25%"], found$fit + qnorm(0.25) * found$se.fit)
+  expect_error(predict(fit, x, interval = "prediction", level = 80), "between 0 and 1")
+
+  fit <- quietly(lstm(x, sine_windows$y, loss = "quantile", quantile = c(0.1, 0.5, 0.9), control = settings, seed = 1))
+  quantiles <- predict(fit, x, type = "quantile")
+  interval <- predict(fit, x, interval = "prediction", level = 0.8)
+  expect_identical(unname(interval), unname(quantiles[, c("50%", "10%", "90%")]))
+  expect_identical(predict(fit, x), unname(quantiles[, "50%"]))
+  expect_error(predict(fit, x, interval = "prediction", level = 0.5), "needs the quantiles 0.25 and 0.75")
+
+  y <- cbind(a = x[, 10, 1], b = x[, 9, 1])
+  fit <- quietly(lstm(x, y, loss = "gaussian", control = settings, seed = 1))
+  expect_named(predict(fit, x, interval = "prediction"), c("fit", "lwr", "upr"))
+  expect_error(predict(fit, x, type = "quantile"), "single target")
+})
+
 test_that("curves and gates are drawn", {
   grDevices::pdf(NULL)
   on.exit(grDevices::dev.off())
@@ -88,6 +115,24 @@ test_that("settings are chosen on later samples", {
   expect_identical(parts[[3]], list(train = 1:13, test = 16:20))
   expect_true(all(vapply(parts, function(part) max(part$train) + 2L < min(part$test), TRUE)))
   expect_error(lstm_tune(sine_windows$x, sine_windows$y, grid = list(units = 1)), "no setting 'units'")
+})
+
+test_that("classes too, from a table of settings, on random folds", {
+  set.seed(2)
+  tuned <- quietly(lstm_tune(
+    walks$x, walks$y, grid = data.frame(hidden_size = c(2, 4), alpha = c(0, 1)), folds = 2, shuffle = TRUE, max_iter = 4
+  ))
+  expect_true(all(tuned$results$error >= 0 & tuned$results$error <= 1))
+  expect_setequal(paste(tuned$results$hidden_size, tuned$results$alpha), c("2 0", "4 1"))
+  expect_output(print(tuned), "held-out")
+  by_metric <- quietly(lstm_tune(
+    sine_windows$x, sine_windows$y, grid = list(hidden_size = 2), folds = 1, max_iter = 2, refit = FALSE, seed = 1,
+    metric = function(y, p) max(abs(y - p))
+  ))
+  expect_null(by_metric$fit)
+  fit <- quietly(lstm(sine_windows$x[1:55, , , drop = FALSE], sine_windows$y[1:55], hidden_size = 2, max_iter = 2, seed = 1))
+  left <- sine_windows$y[56:110] - predict(fit, sine_windows$x[56:110, , , drop = FALSE])
+  expect_equal(by_metric$results$error, max(abs(left)))
 })
 
 test_that("windows are checked", {

@@ -29,6 +29,9 @@ test_that("the engine forecasts as many steps as it is given rows", {
   expect_output(print(engine), "LSTM")
   other <- quietly(lstm_reg_fit(passengers["date"], passengers$value, period = 6, hidden_size = 3, max_iter = 1))
   expect_identical(other$desc, "LSTM(12,3)")
+  named <- stats::setNames(passengers["date"], "month of the year")
+  odd <- quietly(lstm_reg_fit(named, passengers$value, hidden_size = 3, max_iter = 1))
+  expect_named(odd$data, c("month of the year", ".actual", ".fitted", ".residuals"))
 })
 
 test_that("the model is registered once, with arguments that the engine has", {

@@ -33,3 +33,13 @@ test_that("a specification of parsnip fits and predicts", {
   expect_identical(levels(predict(fit, prices)$.pred_class), c("no", "yes"))
   expect_named(predict(fit, prices, type = "prob"), c(".pred_no", ".pred_yes"))
 })
+
+test_that("the model is registered as parsnip demands it", {
+  found <- registered_by(register_parsnip, "lstm_spec")
+  expect_identical(found$engines, c("regression pylstm", "classification pylstm"))
+  expect_identical(found$predicts, c("regression numeric", "classification class", "classification prob"))
+  expect_identical(found$packages, "pylstm")
+  expect_identical(found$fit, lstm_rows)
+  expect_setequal(names(found$arguments), setdiff(names(formals(lstm_spec)), c("mode", "engine")))
+  expect_true(all(unlist(found$arguments) %in% c(names(formals(lstm_rows)), names(formals(lstm_control)))))
+})

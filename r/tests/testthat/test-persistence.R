@@ -27,6 +27,32 @@ test_that("a saved workspace", {
   expect_identical(forecast(there$gas, h = 6)$upper, forecast(gas, h = 6)$upper)
 })
 
+test_that("the bytes are a safetensors file, and no pickle", {
+  bytes <- sine_fit()$bytes
+  expect_type(bytes, "raw")
+  length <- sum(as.integer(bytes[1:8]) * 256^(0:7))
+  header <- rawToChar(bytes[8 + seq_len(length)])
+  expect_match(header, "^\\{.*\"data_offsets\"")
+  file <- tempfile()
+  lstm_save(sine_fit(), file)
+  expect_identical(readBin(file, "raw", 1e6), bytes)
+})
+
+test_that("a loaded model is one as others", {
+  file <- tempfile()
+  lstm_save(sine_fit(), file)
+  loaded <- lstm_load(file)
+  expect_output(print(summary(loaded)), "8 epochs")
+  expect_identical(coef(loaded), coef(sine_fit()))
+  expect_error(residuals(loaded), "fitted in R")
+  copy <- unserialize(serialize(loaded, NULL))
+  expect_identical(predict(copy, sine_windows$x), predict(sine_fit(), sine_windows$x))
+  further <- quietly(lstm_continue(loaded, sine_windows$x, sine_windows$y, max_iter = 2))
+  expect_identical(
+    fitted(further), fitted(quietly(lstm_continue(sine_fit(), sine_windows$x, sine_windows$y, max_iter = 2)))
+  )
+})
+
 test_that("workers of a cluster, and forked ones", {
   cluster <- parallel::makePSOCKcluster(1)
   on.exit(parallel::stopCluster(cluster))

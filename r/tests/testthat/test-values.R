@@ -138,6 +138,16 @@ result = model.fit(as_c(X), y).predict(as_c(X))
   expect_identical(fitted(fit), there)
 })
 
+test_that("each schedule and average is one of Python's", {
+  for (rate in list(step_decay(2, 0.9), cosine_decay(1, 0.1), reduce_on_plateau(0.5, 1, 1e-3, 0.1))) {
+    expect_identical(fit_to(sine_windows$x, sine_windows$y, learning_rate = rate)$about$n_iter, 2L)
+  }
+  for (average in list(ema(0.9), swa(0.5))) {
+    expect_identical(fit_to(sine_windows$x, sine_windows$y, averaging = average)$about$n_iter, 2L)
+  }
+  expect_output(print(step_decay(2, 0.9)), "StepDecay\\(every = 2, factor = 0.9\\)")
+})
+
 test_that("set.seed governs the fit, and a seed leaves R's generator alone", {
   set.seed(5)
   first <- fitted(quietly(lstm(sine_windows$x, sine_windows$y, control = settings)))
