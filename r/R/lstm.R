@@ -119,7 +119,7 @@ fit_network <- function(sequences, target, control, weights = NULL, lengths = NU
   result <- ask(
     "fit", target$type, parameters, sequences$values, target$values, python_levels(target),
     as_weights(weights, sequences$n), lengths, as_validation(validation, sequences, target),
-    as_on_epoch(on_epoch), console(control)
+    for_python(as_on_epoch(on_epoch)), for_python(console(control))
   )
   object <- new_lstm(result, sequences, target, control, seed, call)
   object$seconds <- proc.time()[["elapsed"]] - started
@@ -273,7 +273,7 @@ lstm_continue <- function(object, x, y, max_iter = object$control$max_iter, ...,
   result <- ask(
     "go_on", live(object), lapply(changes, unclass), sequences$values, target$values, python_levels(target),
     as_weights(weights, sequences$n), lengths, as_validation(validation, sequences, target),
-    as_on_epoch(on_epoch), console(control)
+    for_python(as_on_epoch(on_epoch)), for_python(console(control))
   )
   continued <- new_lstm(result, sequences, target, control, object$seed, object$call)
   continued$features <- object$features

@@ -87,6 +87,12 @@ in_terms_of_r <- function(message) {
   gsub("LSTM(Regressor|Classifier|Forecaster)", "the network", message)
 }
 
+# A function for Python to call. Where R has an interrupt to heed, that of RStudio's button say, it must not jump out of it, over
+# Python's frames: it returns, and Python raises the interrupt.
+for_python <- function(f) {
+  if (!is.null(f)) function(...) tryCatch(f(...), interrupt = function(condition) "interrupted")
+}
+
 # As Ctrl-C does in R's own code.
 interrupt <- function() {
   condition <- structure(class = c("interrupt", "condition"), list(message = "", call = NULL))

@@ -72,7 +72,7 @@ lstm.ts <- function(x, window = NULL, horizon = NULL, window_scaling = "relative
   }
   bridge()
   started <- proc.time()[["elapsed"]]
-  result <- ask("fit_series", plan, series_parameters(control), series, known, console(control))
+  result <- ask("fit_series", plan, series_parameters(control), series, known, for_python(console(control)))
   shape <- list(values = NULL, n = NROW(x) - plan$window - plan$horizon + 1L, form = "array", features = if (is.null(known)) colnames(x))
   object <- new_lstm(result, shape, list(levels = NULL, kind = "numeric", names = colnames(x)), control, seed, call)
   assign("forecaster", result$forecaster, envir = object$handle)

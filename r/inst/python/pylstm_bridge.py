@@ -6,9 +6,13 @@ column by column), labels as codes of levels; models leave as the bytes of `pyls
 
 import contextlib
 import copy
+import ctypes
 import functools
 import inspect
 import io
+import os
+import signal
+import threading
 import warnings
 
 import numpy as np
@@ -31,6 +35,40 @@ _SETTINGS = {
 }
 
 
+_INTERRUPTED = "interrupted"  # what R's functions return that Ctrl-C has ended
+
+
+@contextlib.contextmanager
+def _interruptible():
+    """Ctrl-C is Python's alone meanwhile, and raises KeyboardInterrupt.
+
+    R's own handler would tell R as well, which then ends by it in what it does next, the taking of the model
+    say, or jumps out of a function that Python has called, over Python's frames.
+    """
+    if os.name == "nt" or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+    of_process = ctypes.create_string_buffer(1024)  # a struct sigaction, which is smaller anywhere
+    libc = ctypes.CDLL(None)
+    libc.sigaction(signal.SIGINT, None, of_process)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
+        libc.sigaction(signal.SIGINT, of_process, None)  # R's, or that of reticulate
+
+
+def _call(function, *arguments):
+    """Call an R function, one of `for_python`: it returns where R has a Ctrl-C of its own to heed."""
+    found = function(*arguments)
+    if isinstance(found, str) and found == _INTERRUPTED:
+        raise KeyboardInterrupt
+    return found
+
+
 def answers(function):
     """Decorator: a call returns its value, and what R is to signal: None, or warnings and an error."""
 
@@ -41,7 +79,8 @@ def answers(function):
             # R's NA is a signalling NaN, on whose conversion to float32 NumPy remarks.
             warnings.simplefilter("always")
             try:
-                value = function(*arguments, **options)
+                with _interruptible():
+                    value = function(*arguments, **options)
             except KeyboardInterrupt:
                 error = ["KeyboardInterrupt", ""]
             except Exception as exception:
@@ -64,7 +103,7 @@ class _EachEpoch(training.TrainingCallback):
 
     def after_iteration(self, model, epoch, evals_log):
         figures = [values[-1] for values in evals_log.values()]
-        return self._function(epoch + 1, *figures) is False
+        return _call(self._function, epoch + 1, *figures) is False
 
 
 class _Console(io.TextIOBase):
@@ -74,7 +113,7 @@ class _Console(io.TextIOBase):
         self._write = write
 
     def write(self, text):
-        self._write(text)
+        _call(self._write, text)
         return len(text)
 
 

@@ -146,6 +146,46 @@ test_that("Ctrl-C in the fit of a time series keeps what its last network has le
   expect_identical(tryCatch(interrupt_in(1), interrupt = function(condition) "interrupted"), "interrupted")
 })
 
+test_that("Ctrl-C is heeded once, whenever it comes, and R's own afterwards", {
+  skip_on_os("windows")
+  x <- sine_windows$x
+  interrupted_at <- function(last) {
+    heed <- function(epoch, ...) {
+      if (epoch == last) tools::pskill(Sys.getpid(), tools::SIGINT)
+      NULL
+    }
+    fit <- NULL
+    withCallingHandlers(
+      fit <- lstm(x, sine_windows$y, hidden_size = 2, max_iter = 40, n_iter_no_change = Inf, on_epoch = heed),
+      pylstm_interrupt_warning = function(w) invokeRestart("muffleWarning")
+    )
+    fit
+  }
+  for (last in 1:20) {
+    fit <- tryCatch(interrupted_at(last), interrupt = function(condition) NULL)
+    expect_identical(fit$about$n_iter, last)
+    expect_length(predict(fit, x), 110)
+  }
+  of_r <- tryCatch({
+    tools::pskill(Sys.getpid(), tools::SIGINT)
+    Sys.sleep(5)
+  }, interrupt = function(condition) "interrupted")
+  expect_identical(of_r, "interrupted")
+})
+
+test_that("an interrupt of R's within a function that Python calls reaches the training", {
+  fit <- NULL
+  stop_by_r <- function(epoch, ...) {
+    if (epoch == 3) signalCondition(structure(class = c("interrupt", "condition"), list(message = "", call = NULL)))
+    NULL
+  }
+  expect_warning(
+    fit <- lstm(sine_windows$x, sine_windows$y, hidden_size = 2, max_iter = 9, n_iter_no_change = Inf, on_epoch = stop_by_r),
+    class = "pylstm_interrupt_warning"
+  )
+  expect_identical(fit$about$n_iter, 3L)
+})
+
 test_that("what fits a series on the way to something else ends by its interrupt", {
   usual <- get("lstm.ts", asNamespace("pylstm"))
   on.exit(utils::assignInNamespace("lstm.ts", usual, "pylstm"))
