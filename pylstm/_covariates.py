@@ -8,11 +8,10 @@
 from collections.abc import Mapping
 
 import numpy as np
-from sklearn.utils import check_array
 
 from ._panel import is_frame, is_pandas, is_several, matched, numbers_of, time_index
 from ._times import quoted, shown
-from ._validation import refuse_dates_and_masks
+from ._validation import as_rows
 
 
 def are_names(columns):
@@ -204,7 +203,7 @@ def read_known(known, panel, dtype, id_col, time_col, *, may_be_batch=False):
     several = matched(known, panel, "known")
     tables = [known] if several is None else several
     if panel.times is not None and all(_is_timed_as(table, panel.times) for table in tables):
-        values = np.concatenate([_known_array(table, dtype) for table in tables])
+        values = np.concatenate([as_rows("known", table, dtype) for table in tables])
         times = tables[0].index.append([table.index for table in tables[1:]])
         lengths = [len(table) for table in tables]
         codes = None if several is None else np.repeat(np.arange(len(tables)), lengths)
@@ -214,7 +213,8 @@ def read_known(known, panel, dtype, id_col, time_col, *, may_be_batch=False):
             "gaps='fill' needs known features with times, to find those of the rows that it adds."
         )
     arrays = [
-        _known_array(table, dtype, allow_nd=may_be_batch and several is None) for table in tables
+        as_rows("known", table, dtype, allow_nd=may_be_batch and several is None)
+        for table in tables
     ]
     if several is None:
         arrays = _shared_or_batch(arrays[0], panel)
@@ -238,18 +238,6 @@ def _known_of_long(known, panel, dtype, id_col, time_col):
         raise ValueError(f"known has no columns but {list(known.columns)}.")
     values = _as_dtype([numbers_of(known, columns, "known")], dtype)[0]
     return _ByTime(codes, pd.Index(known[time_col]), values, panel)
-
-
-def _known_array(known, dtype, *, allow_nd=False):
-    known = check_array(
-        refuse_dates_and_masks("known", known),
-        dtype=dtype,
-        ensure_2d=False,
-        allow_nd=allow_nd,
-        ensure_all_finite=False,
-        input_name="known",
-    )
-    return known[:, np.newaxis] if known.ndim == 1 else known
 
 
 def _shared_or_batch(known, panel):
@@ -314,14 +302,7 @@ def read_static(static, panel, dtype, id_col, time_col):
         values = np.array(matched(static, panel, "static"))
     else:
         values = static
-    values = check_array(
-        refuse_dates_and_masks("static", values),
-        dtype=dtype,
-        ensure_2d=False,
-        ensure_all_finite=False,
-        input_name="static",
-    )
-    values = values[:, np.newaxis] if values.ndim == 1 else values
+    values = as_rows("static", values, dtype)
     if len(values) != panel.n_series:
         raise ValueError(
             f"static has {len(values)} rows; it must have one for each of the {panel.n_series} series."

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import check_array
 
 from ._panel import is_several
-from ._validation import SERIES_DTYPES, refuse_dates_and_masks
+from ._validation import SERIES_DTYPES, as_rows, refuse_dates_and_masks
 
 
 def are_positions(columns):
@@ -124,14 +123,7 @@ def _split(values, known):
 
 
 def _checked(future, n_columns, n_needed, why):
-    future = check_array(
-        refuse_dates_and_masks("known", future),
-        dtype=SERIES_DTYPES,
-        ensure_2d=False,
-        ensure_all_finite=False,
-        input_name="known",
-    )
-    future = future[:, np.newaxis] if future.ndim == 1 else future
+    future = as_rows("known", future, SERIES_DTYPES)
     if future.shape[1] != n_columns:
         raise ValueError(
             f"known has {future.shape[1]} columns, but the forecaster was fitted with {n_columns}."

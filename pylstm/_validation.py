@@ -148,6 +148,19 @@ def _is_table(sample):
     )
 
 
+def as_rows(name, values, dtype, *, allow_nd=False):
+    """Numbers by row, in two dimensions or (`allow_nd`) more; NaN among them may be."""
+    values = check_array(
+        refuse_dates_and_masks(name, values),
+        dtype=dtype,
+        ensure_2d=False,
+        allow_nd=allow_nd,
+        ensure_all_finite=False,
+        input_name=name,
+    )
+    return values[:, np.newaxis] if values.ndim == 1 else values
+
+
 def refuse_dates_and_masks(name, values):
     """Refuse what NumPy turns into numbers without a word: dates, durations, and what a mask hides.
 
