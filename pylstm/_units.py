@@ -253,6 +253,10 @@ class Linear(NamedTuple):
     def predict(self, X):
         return X @ self.coef.T + self.intercept
 
+    def counted_from(self, origin):
+        """The same of numbers from which `origin` (n_steps * n_inputs,) is not taken yet."""
+        return self._replace(intercept=self.intercept - self.coef @ origin)
+
 
 class Highway(NamedTuple):
     """A linear regression of targets on windows' last steps, and what it leaves of the targets."""
@@ -267,9 +271,8 @@ class Highway(NamedTuple):
 def fit_highway(samples, y, units, n_steps, with_missing, n_threads):
     """Fit the highway: ridge regression, its strength chosen by generalised cross-validation.
 
-    Golub, Heath & Wahba (1979). Where windows are scaled by their own statistics, the regression goes
-    through their own level and shrinks towards a naive forecast. Of very many samples it takes some at
-    equal distances.
+    Golub, Heath & Wahba (1979). Where windows are scaled by their own statistics, it shrinks to a naive
+    forecast, and so does its drift. Of very many samples it takes some at equal distances.
 
     Parameters
     ----------
@@ -301,16 +304,20 @@ def fit_highway(samples, y, units, n_steps, with_missing, n_threads):
     if len(y) < 3:  # generalised cross-validation leaves one out, and something must vary
         zeros = np.zeros((y.shape[1], n_columns))
         return Highway(Linear(zeros, zeros[:, 0]), None, zeros[:, 0], y, y.std(axis=0))
+    naive, drift = None, np.zeros(y.shape[1])
     with threadpool_limits(1, user_api="blas"):  # the same bits for any number of threads
         if units.kind is None:
-            naive, regression, drift = None, _ridge(X, y, weight), np.zeros(y.shape[1])
+            regression = _ridge(X, y, weight)
         else:
             level = _own_level(units, n_steps, with_missing)
-            naive = _naive(X, y, weight, units, level, n_steps)
-            regression, drift = _ridge_beyond(naive, X, y, weight, level)
+            X -= level
+            naive = _naive(X, y, weight, units, n_steps)
+            regression, drift = _ridge_beyond(naive, X, y, weight)
         residuals = y - regression.predict(X)
     mean = np.average(residuals, axis=0, weights=weight)
     variance = np.average((residuals - mean) ** 2, axis=0, weights=weight)
+    if naive is not None:
+        regression, naive = regression.counted_from(level), naive.counted_from(level)
     return Highway(regression, naive, drift, residuals, np.sqrt(variance))
 
 
@@ -321,12 +328,12 @@ def _ridge(X, y, weight, *, fit_intercept=True):
     return Linear(np.atleast_2d(ridge.coef_), intercept)
 
 
-def _ridge_beyond(naive, X, y, weight, level):
-    """What a regression adds to a naive forecast, counted from the windows' own level, and its drift."""
-    columns = np.column_stack([X - level, np.full(len(X), _DRIFT)])
+def _ridge_beyond(naive, X, y, weight):
+    """A regression that shrinks to a naive forecast, and its drift."""
+    columns = np.column_stack([X, np.full(len(X), _DRIFT)])
     beyond = _ridge(columns, y - naive.predict(X), weight, fit_intercept=False).coef
     coef, drift = beyond[:, :-1], _DRIFT * beyond[:, -1]
-    return Linear(naive.coef + coef, naive.intercept + drift - coef @ level), drift
+    return Linear(naive.coef + coef, naive.intercept + drift), drift
 
 
 def _own_level(units, n_steps, with_missing):
@@ -337,23 +344,22 @@ def _own_level(units, n_steps, with_missing):
     return np.tile(level, n_steps)
 
 
-def _naive(X, y, weight, units, level, n_steps):
-    """The best naive forecast: the value of one step of the window.
+def _naive(X, y, weight, units, n_steps):
+    """The best naive forecast: the value of one step of the window, X being counted from its own level.
 
     The last one, that of a season ago, or whichever was the nearest to each target on the whole; of equally
     good ones the latest.
     """
-    coef = np.zeros((y.shape[1], n_steps, len(level) // n_steps))
-    origin = -units.targets.mean / units.targets.scale
-    steps = (X - level).reshape(len(X), n_steps, -1)
+    steps = X.reshape(len(X), n_steps, -1)
+    coef = np.zeros((y.shape[1], *steps.shape[1:]))
+    intercept = -units.targets.mean / units.targets.scale
     for target, feature in enumerate(units.feature_of):
         unit = units.inputs.scale[feature] / units.targets.scale[target]
-        errors = y[:, target, np.newaxis] - origin[target] - unit * steps[:, :, feature]
+        errors = y[:, target, np.newaxis] - intercept[target] - unit * steps[:, :, feature]
         square = np.average(errors**2, axis=0, weights=weight)
         nearest = np.flatnonzero(square <= square.min() * (1 + 1e-6))[-1]
         coef[target, nearest, feature] = unit
-    coef = coef.reshape(len(coef), -1)
-    return Linear(coef, origin - coef @ level)
+    return Linear(coef.reshape(len(coef), -1), intercept)
 
 
 def _last_steps(samples, rows, units, n_steps, with_missing, n_threads):
