@@ -143,8 +143,8 @@ class LSTMForecaster(BaseEstimator):
     squared error, as far as so many errors tell [3]_, [4]_ (the posterior mean; before they are seen, half
     of it is expected to be learned by heart); and nothing but the naive forecast, if the result does not
     have a squared error less by a hundredth. Where the series are too short to hold windows out, the
-    regression alone is trusted, without a drift. So what cannot be
-    forecast costs little, and what is not linear is learned where there is enough of it.
+    regression alone is trusted, without a drift. So what cannot be forecast costs little, and what is not
+    linear is learned where there is enough of it.
 
     Intervals of a Gaussian network are too narrow by what it has learned by heart. The same errors, those
     of all series and horizons together, say by which factor they ought to have been wider (conformal
@@ -261,7 +261,7 @@ class LSTMForecaster(BaseEstimator):
         """
         cut = self._cut(series)
         fit = self._fit_windows(cut, np.arange(len(cut.y)), _clock_of(cut))
-        self.model_, self.calibration_scores_, self.shares_ = fit[:3]
+        self.model_, self.calibration_scores_, self.shares_ = fit.model, fit.scores, fit.shares
         self.series_ = series
         self._lengths = dict(zip(_keys(cut.panel.ids), cut.panel.lengths.tolist(), strict=True))
         if hasattr(fit.model, "feature_names_in_"):
@@ -559,7 +559,7 @@ class LSTMForecaster(BaseEstimator):
             held = chosen[clock.first[chosen] >= times[-n_held]]
             before = chosen[clock.last[chosen] < times[-n_held]]
         scores, shares = {}, WITHOUT_DRIFT if n_held else ALL
-        if n_held and len(before) >= max(10, len(held)):
+        if len(before) >= max(10, len(held)):
             earlier = clone(estimator).fit(X[before], y[before])
             if can_be_shared(earlier):
                 unit = _naive_scales(cut, held, season=1)

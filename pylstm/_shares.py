@@ -79,9 +79,9 @@ def fit_shares(model, windows, y, n_horizons, unit, n_times):
     shares : Shares
     """
     y = y.reshape(len(y), n_horizons, -1)
+    models = *(lean(model, shares) for shares in (NAIVE, WITHOUT_DRIFT, REGRESSION)), model
     naive, still, regression, network = (
-        (y - predict_windows(lean(model, shares), windows, n_horizons)[0]) / unit[:, np.newaxis]
-        for shares in (NAIVE, WITHOUT_DRIFT, REGRESSION, ALL)
+        (y - predict_windows(part, windows, n_horizons)[0]) / unit[:, np.newaxis] for part in models
     )
     drifts = np.mean(regression**2) < np.mean(still**2)
     error = regression if drifts else still
