@@ -36,6 +36,7 @@ _SETTINGS = {
 
 
 _INTERRUPTED = "interrupted"  # what R's functions return that Ctrl-C has ended
+_LIBC = None if os.name == "nt" else ctypes.CDLL(None)
 
 
 @contextlib.contextmanager
@@ -45,20 +46,19 @@ def _interruptible():
     R's own handler would tell R as well, which then ends by it in what it does next, the taking of the model
     say, or jumps out of a function that Python has called, over Python's frames.
     """
-    if os.name == "nt" or threading.current_thread() is not threading.main_thread():
+    if _LIBC is None or threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.getsignal(signal.SIGINT)
     of_process = ctypes.create_string_buffer(1024)  # a struct sigaction, which is smaller anywhere
-    libc = ctypes.CDLL(None)
-    libc.sigaction(signal.SIGINT, None, of_process)
+    _LIBC.sigaction(signal.SIGINT, None, of_process)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:
         if before is not None:
             signal.signal(signal.SIGINT, before)
-        libc.sigaction(signal.SIGINT, of_process, None)  # R's, or that of reticulate
+        _LIBC.sigaction(signal.SIGINT, of_process, None)  # R's, or that of reticulate
 
 
 def _call(function, *arguments):
