@@ -128,15 +128,14 @@ test_that("Ctrl-C in the fit of a time series keeps what its last network has le
   skip_on_os("windows")
   interrupt_in <- function(network) {
     n_lines <- 0
-    usual <- get("console", asNamespace("pylstm"))
-    on.exit(utils::assignInNamespace("console", usual, "pylstm"))
-    utils::assignInNamespace("console", function(control) {
-      function(text) {
-        n_lines <<- n_lines + grepl("^epoch", text)
-        if (n_lines == 30 * (network - 1) + 2) tools::pskill(Sys.getpid(), tools::SIGINT)
-      }
-    }, "pylstm")
-    lstm(nottem, hidden_size = 32, max_iter = 30, verbose = 1, seed = 1)
+    write <- function(text) {
+      n_lines <<- n_lines + grepl("^epoch", text)
+      if (n_lines == 30 * (network - 1) + 2) tools::pskill(Sys.getpid(), tools::SIGINT)
+    }
+    with_stand_in(
+      "console", function(control) write,
+      lstm(nottem, hidden_size = 32, max_iter = 30, verbose = 1, seed = 1)
+    )
   }
   fit <- NULL
   expect_warning(fit <- interrupt_in(2), "update\\(\\) fits it again", class = "pylstm_interrupt_warning")
@@ -187,9 +186,6 @@ test_that("an interrupt of R's within a function that Python calls reaches the t
 })
 
 test_that("what fits a series on the way to something else ends by its interrupt", {
-  usual <- get("lstm.ts", asNamespace("pylstm"))
-  on.exit(utils::assignInNamespace("lstm.ts", usual, "pylstm"))
-  utils::assignInNamespace("lstm.ts", function(...) list(interrupted = TRUE), "pylstm")
   ended <- function(expr) tryCatch(expr, interrupt = function(condition) TRUE)
-  expect_true(ended(lstm_backtest(nottem)))
+  with_stand_in("lstm.ts", function(...) list(interrupted = TRUE), expect_true(ended(lstm_backtest(nottem))))
 })

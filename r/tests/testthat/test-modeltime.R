@@ -14,24 +14,22 @@ test_that("the engine forecasts as many steps as it is given rows", {
       structure(list(models = models, data = data, extras = extras, desc = desc), class = c(class, "modeltime_bridge"))
     }
   )
-  usual <- get("modeltime", asNamespace("pylstm"))
-  on.exit(utils::assignInNamespace("modeltime", usual, "pylstm"))
-  utils::assignInNamespace("modeltime", function(name) stand_ins[[name]], "pylstm")
-
-  engine <- quietly(lstm_reg_fit(passengers["date"], passengers$value, hidden_size = 3, max_iter = 2, seed = 1))
-  by_hand <- quietly(lstm(ts(passengers$value, frequency = 12), hidden_size = 3, max_iter = 2, seed = 1))
-  expect_s3_class(engine, "modeltime_bridge")
-  expect_identical(engine$desc, "LSTM(24,3)")
-  coming <- data.frame(date = seq(as.Date("1961-01-01"), by = "month", length.out = 5))
-  expect_identical(predict(engine, coming), as.vector(forecast(by_hand, h = 5)$mean))
-  expect_identical(engine$data$.fitted, as.vector(fitted(by_hand)))
-  expect_equal(engine$data$.residuals, passengers$value - engine$data$.fitted)
-  expect_output(print(engine), "LSTM")
-  other <- quietly(lstm_reg_fit(passengers["date"], passengers$value, period = 6, hidden_size = 3, max_iter = 1))
-  expect_identical(other$desc, "LSTM(12,3)")
-  named <- stats::setNames(passengers["date"], "month of the year")
-  odd <- quietly(lstm_reg_fit(named, passengers$value, hidden_size = 3, max_iter = 1))
-  expect_named(odd$data, c("month of the year", ".actual", ".fitted", ".residuals"))
+  with_stand_in("modeltime", function(name) stand_ins[[name]], {
+    engine <- quietly(lstm_reg_fit(passengers["date"], passengers$value, hidden_size = 3, max_iter = 2, seed = 1))
+    by_hand <- quietly(lstm(ts(passengers$value, frequency = 12), hidden_size = 3, max_iter = 2, seed = 1))
+    expect_s3_class(engine, "modeltime_bridge")
+    expect_identical(engine$desc, "LSTM(24,3)")
+    coming <- data.frame(date = seq(as.Date("1961-01-01"), by = "month", length.out = 5))
+    expect_identical(predict(engine, coming), as.vector(forecast(by_hand, h = 5)$mean))
+    expect_identical(engine$data$.fitted, as.vector(fitted(by_hand)))
+    expect_equal(engine$data$.residuals, passengers$value - engine$data$.fitted)
+    expect_output(print(engine), "LSTM")
+    other <- quietly(lstm_reg_fit(passengers["date"], passengers$value, period = 6, hidden_size = 3, max_iter = 1))
+    expect_identical(other$desc, "LSTM(12,3)")
+    named <- stats::setNames(passengers["date"], "month of the year")
+    odd <- quietly(lstm_reg_fit(named, passengers$value, hidden_size = 3, max_iter = 1))
+    expect_named(odd$data, c("month of the year", ".actual", ".fitted", ".residuals"))
+  })
 })
 
 test_that("the model is registered once, with arguments that the engine has", {
@@ -39,19 +37,19 @@ test_that("the model is registered once, with arguments that the engine has", {
   models$models <- character()
   told <- list()
   note <- function(what) function(...) told <<- c(told, list(list(what = what, ...)))
-  usual <- get("parsnip", asNamespace("pylstm"))
-  on.exit(utils::assignInNamespace("parsnip", usual, "pylstm"))
-  utils::assignInNamespace("parsnip", function(name) {
+  functions <- function(name) {
     switch(name,
       get_model_env = function() models,
       set_new_model = function(model) models$models <- c(models$models, model),
       note(name)
     )
-  }, "pylstm")
+  }
   register <- get("register_modeltime", asNamespace("pylstm"))
-  register()
-  n_told <- length(told)
-  register()
+  with_stand_in("parsnip", functions, {
+    register()
+    n_told <- length(told)
+    register()
+  })
   expect_length(told, n_told)
   expect_identical(models$models, "lstm_reg")
 
