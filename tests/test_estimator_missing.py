@@ -92,12 +92,10 @@ def test_missing_values_are_announced_in_the_tags():
 )
 def test_missing_values_from_r_print_no_warning(parameters):
     from_r = WITH_GAPS.astype(np.float64)
-    # R's NA, a signalling NaN: NumPy calls what is computed with it invalid
+    # R's NA, a signalling NaN: many a NumPy calls what is computed with it invalid
     from_r.view(np.uint64)[np.isnan(from_r)] = 0x7FF00000000007A2
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
-        with pytest.raises(RuntimeWarning, match="invalid"):
-            from_r.astype(np.float32)
         fitted = model(missing="mask", **parameters).fit(from_r, y)
         predicted = fitted.predict(from_r)
         scaled = SequenceScaler().fit(from_r).transform(from_r)
