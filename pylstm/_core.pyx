@@ -393,9 +393,9 @@ def forward(
     cdef const real[:, :, ::1] h0 = states[0], c0 = states[1]
     cdef real[:, :, ::1] h_n = final_states[0], c_n = final_states[1]
     cdef Room room = ALL_STEPS if hidden is not None or traces is not None else LATEST_STEP
-    cdef Plan plan = plan_of(dimensions, X.shape[0], X.shape[1], sizeof(real), room,
-                             ragged=lengths is not None, dropout=None)
     cdef Batch batch = batch_of[real](X, scaling, order, lengths, h0, c0)
+    cdef Plan plan = plan_of(dimensions, X.shape[0], X.shape[1], sizeof(real), room,
+                             ragged=lengths is not None, dropout=None, row_step=row_step_of(&batch))
     cdef Call call
     open_call(&call, plan, &batch, batch.n, n_threads)
     call.results = results_of[real](output, hidden, h_n, c_n, traces)
@@ -506,7 +506,7 @@ cdef void advance(
         if index == 0 and net.highway > 0:
             memmove(recent, recent + n_in, (net.highway - 1) * n_in * sizeof(real))
             memcpy(recent + (net.highway - 1) * n_in, own, n_in * sizeof(real))
-        forward_step(net, cell, packed, 0, 1, False, arena)
+        forward_step(net, cell, packed, 0, 1, False, NULL, arena)
         inputs = h_at(net, cell, 1, arena)
     memcpy(arena + net.top, inputs, net.H * sizeof(real))
     head_product(net, packed, 1, arena + net.top, arena + net.y)

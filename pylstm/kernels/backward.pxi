@@ -45,13 +45,13 @@ cdef void weight_gradients(
         # rows of whole tiles of the product, those of x among them, take all steps
         first = min(n_rows, padded(cell.n_in, tile_rows(tile.width))) if from_zeros else n_rows
         product(tile.width, first, n_steps, n, xh, 1, cell.row, B * cell.row, z, tile.row,
-                B * tile.row, gradient, tile.row, gradient, tile.row)
+                B * tile.row, gradient, tile.row, False, gradient, tile.row)
         after = n_steps - 1
         if first < n_rows and after > 0:
             gradient += first * tile.row
             product(tile.width, n_rows - first, after, n, xh + B * cell.row + first, 1, cell.row,
                     B * cell.row, z + B * tile.row, tile.row, B * tile.row,
-                    gradient, tile.row, gradient, tile.row)
+                    gradient, tile.row, False, gradient, tile.row)
 
 
 cdef void product_of_dz(
@@ -73,13 +73,14 @@ cdef void product_of_dz(
             tile = tile_at(net, 0)
             product(width, n, net.n_whole, 4 * L,
                     z_at(net, cell, &tile, step, arena) + s * 4 * L, 4 * L, 1, z_tile(net, cell),
-                    B, width * L, 4 * L * width * L, init, c_row, C + first * L, c_row)
+                    B, width * L, 4 * L * width * L, init, c_row, False, C + first * L, c_row)
             init = C + first * L
         for index in range(net.n_whole, net.n_tiles):
             tile = tile_at(net, index)
             product(width, n, 1, tile.row,
                     z_at(net, cell, &tile, step, arena) + s * tile.row, tile.row, 1, 0,
-                    B + 4 * tile.first * width * L, width * L, 0, init, c_row, C + first * L, c_row)
+                    B + 4 * tile.first * width * L, width * L, 0, init, c_row, False,
+                    C + first * L, c_row)
             init = C + first * L
 
 
@@ -271,7 +272,7 @@ cdef void head_gradients(
         width = min(PANEL, n_registers - first)
         target = slot + net.packed_V + first * L * R
         product(width, R, 1, n, top, 1, net.R_pad, 0, dy + first * L, net.K_pad, 0,
-                target, width * L, target, width * L)
+                target, width * L, False, target, width * L)
     for k in range(net.K):
         total = 0       # a sum of its own for these samples: one chain over all would round more
         for s in range(n):
@@ -292,7 +293,7 @@ cdef void backward_head(
         target = d_top + first * L
         product(width, n, 1, net.K, dy, net.K_pad, 1, 0,
                 packed + net.packed_Vt + first * L * net.K, width * L, 0,
-                target if add else NULL, d_row, target, d_row)
+                target if add else NULL, d_row, False, target, d_row)
 
 
 cdef void start_backward(

@@ -96,6 +96,14 @@ cdef Batch batch_of(
     return batch
 
 
+cdef Py_ssize_t row_step_of(const Batch* batch) noexcept nogil:
+    """Rows from one window to the next, where all are windows of one series and read alike; or 0."""
+    if (batch.order != NULL or batch.lengths != NULL or batch.scaling_stride > 0
+            or batch.time_stride == 0 or batch.sample_stride % batch.time_stride != 0):
+        return 0
+    return max(0, batch.sample_stride // batch.time_stride)
+
+
 cdef inline Py_ssize_t sample_of(const Batch* batch, Py_ssize_t place) noexcept nogil:
     """The sample of the visit at some place in the batch."""
     return batch.order[place] if batch.order != NULL else place
@@ -141,15 +149,25 @@ cdef void load_inputs(
 ) noexcept nogil:
     """The features of a time step, (F,), as the network reads them: scaled, in its type."""
     cdef const char* source = inputs_at(batch, sample, t)
-    cdef Py_ssize_t feature
-    if batch.center != NULL or batch.X_itemsize != sizeof(real):
+    cdef const double* center = batch.center + sample * batch.scaling_stride
+    cdef const double* factor = batch.factor + sample * batch.scaling_stride
+    cdef Py_ssize_t feature, stride = batch.feature_stride
+    if batch.center != NULL and batch.X_itemsize == sizeof(double):     # `input_at`, each type in a loop
         for feature in range(n_features):
-            x[feature] = <real> input_at(batch, sample, t, feature)
-    elif batch.feature_stride == sizeof(real) and n_features > 2:   # one call for all
+            x[feature] = <real> (((<const double*> (source + feature * stride))[0] - center[feature])
+                                 * factor[feature])
+    elif batch.center != NULL:
+        for feature in range(n_features):
+            x[feature] = <real> (((<const float*> (source + feature * stride))[0] - center[feature])
+                                 * factor[feature])
+    elif batch.X_itemsize != sizeof(real):
+        for feature in range(n_features):
+            x[feature] = <real> value_at(batch, source + feature * stride)
+    elif stride == sizeof(real) and n_features > 2:   # one call for all
         memcpy(x, source, n_features * sizeof(real))
     else:
         for feature in range(n_features):
-            x[feature] = (<const real*> (source + feature * batch.feature_stride))[0]
+            x[feature] = (<const real*> (source + feature * stride))[0]
 
 
 cdef void open_block(

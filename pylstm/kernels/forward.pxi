@@ -241,21 +241,62 @@ cdef void forward_tile(
 
 cdef inline void tile_product(
     const Net* net, const Cell* cell, const Tile* tile, const real* packed, Py_ssize_t n,
-    Py_ssize_t n_inputs, const real* xh, real* z,
+    Py_ssize_t n_inputs, const real* xh, Py_ssize_t xh_row, real* z,
 ) noexcept nogil:
     """z_t = [x_t, h_{t-1}] [W; U] + b of a tile, from the first n_inputs of a row."""
-    product(tile.width, n, 1, n_inputs, xh, cell.row, 1, 0,
+    product(tile.width, n, 1, n_inputs, xh, xh_row, 1, 0,
             packed + cell.packed_WU + 4 * tile.first * (cell.n_in + net.H), tile.row, 0,
-            packed + cell.packed_b + 4 * tile.first, 0, z, tile.row)
+            packed + cell.packed_b + 4 * tile.first, 0, True, z, tile.row)
+
+
+cdef inline real* row_products_at(const Net* net, const Tile* tile, real* arena) noexcept nogil:
+    """x W + b of the rows of the series in the block's segment, of one tile: (n_rows, gate, units)."""
+    return arena + net.row_products + net.n_rows * 4 * tile.first
+
+
+cdef void multiply_rows(
+    const Net* net, const Cell* cell, const real* packed, const Batch* batch, const Block* block,
+    real* arena,
+) noexcept nogil:
+    """x W + b, once for each row of the series, of which overlapping windows have most in common."""
+    cdef Py_ssize_t n = (block.n - 1) * net.row_step + block.stop - block.first, index, row
+    cdef Py_ssize_t in_pad = padded(net.n_features, net.lanes)
+    cdef Tile tile
+    for row in range(n):                    # as steps of the first window, though it may have ended
+        load_inputs(batch, net.n_features, block.sample[0], block.first + row,
+                    arena + net.rows + row * in_pad)
+    for index in range(net.n_tiles):
+        tile = tile_at(net, index)
+        tile_product(net, cell, &tile, packed, n, cell.n_in, arena + net.rows, in_pad,
+                     row_products_at(net, &tile, arena))
+
+
+cdef inline bint shares_rows(const Net* net, const Cell* cell, const Block* block) noexcept nogil:
+    """Whether the cell's x W + b are those of `multiply_rows`."""
+    return cell.layer == 0 and net.row_step > 0 and block.n > 1
+
+
+cdef inline void shared_product(
+    const Net* net, const Cell* cell, const Tile* tile, const real* packed, const Block* block,
+    Py_ssize_t step, Py_ssize_t n_hidden, const real* h, real* z, real* arena,
+) noexcept nogil:
+    """The sums of `tile_product`, gone on with after x W + b."""
+    cdef Py_ssize_t t = step_of(cell, step, net.T) - block.first
+    product(tile.width, block.n, 1, n_hidden, h, cell.row, 1, 0,
+            packed + cell.packed_WU + 4 * tile.first * (cell.n_in + net.H) + cell.n_in * tile.row,
+            tile.row, 0,
+            row_products_at(net, tile, arena) + t * tile.row, net.row_step * tile.row, True,
+            z, tile.row)
 
 
 cdef void forward_step(
     const Net* net, const Cell* cell, const real* packed, Py_ssize_t step, Py_ssize_t n,
-    bint from_zeros, real* arena,
+    bint from_zeros, const Block* shared, real* arena,
 ) noexcept nogil:
     """One step of one cell: x_t, h_{t-1} and c_{t-1} are in their places; h_t and c_t will be.
 
-    `from_zeros`: h_{t-1} is zero, and h_{t-1} U left out.
+    `from_zeros`: h_{t-1} is zero, and h_{t-1} U left out. `shared`: the block, if its windows share rows,
+    whose products stand for x_t; or NULL.
     """
     cdef Py_ssize_t L = net.lanes, B = net.block, n_rows = cell.n_in + net.H, index
     cdef Py_ssize_t n_inputs = cell.n_in if from_zeros else n_rows
@@ -270,13 +311,16 @@ cdef void forward_step(
                     packed + cell.packed_b, 4 * L, z, z_tile(net, cell))
         for index in range(net.n_whole, net.n_tiles):
             tile = tile_at(net, index)
-            tile_product(net, cell, &tile, packed, n, n_inputs, xh,
+            tile_product(net, cell, &tile, packed, n, n_inputs, xh, cell.row,
                          z_at(net, cell, &tile, step, arena))
     for index in range(net.n_tiles):
         tile = tile_at(net, index)
         z = z_at(net, cell, &tile, step, arena)
-        if n > 1:
-            tile_product(net, cell, &tile, packed, n, n_inputs, xh, z)
+        if shared != NULL:
+            shared_product(net, cell, &tile, packed, shared, step, n_inputs - cell.n_in,
+                           xh + cell.n_in, z, arena)
+        elif n > 1:
+            tile_product(net, cell, &tile, packed, n, n_inputs, xh, cell.row, z)
         forward_tile(net, &tile, n, z, c + tile.first * B, c_next + tile.first * B,
                      h_next + tile.first, cell.h_row, arena + net.hidden)
 
@@ -306,20 +350,23 @@ cdef void forward_cell(
 ) noexcept nogil:
     """A segment's steps of one cell, from the states that are in the places before the first."""
     cdef Py_ssize_t step, n = block.n
-    if cell.layer == 0 and net.mask_missing:
+    cdef const Block* shared = block if shares_rows(net, cell, block) else NULL
+    if shared != NULL:
+        multiply_rows(net, cell, packed, batch, block, arena)
+    elif cell.layer == 0 and net.mask_missing:
         load_masked_features(net, cell, batch, block, arena)
     for step in range(block.first, block.stop):                 # time steps, in the cell's order
         if stopped(net, block, step):
             return
         if cell.layer > 0:
             load_outputs_below(net, cell, batch, block, step, arena)
-        elif not net.mask_missing:
+        elif shared == NULL and not net.mask_missing:
             load_features(net, cell, batch, block, step, arena)
         if net.dropout.recurrent_rate > 0:
             load_dropped_hidden(net, cell, batch, block, step, arena)
         while step >= block.length[n - 1]:                      # the last samples, where they have ended
             n -= 1
-        forward_step(net, cell, packed, step, n, starts_from_zeros(batch, step), arena)
+        forward_step(net, cell, packed, step, n, starts_from_zeros(batch, step), shared, arena)
         if block.ragged:
             hold_states(net, cell, block, step, arena)
 

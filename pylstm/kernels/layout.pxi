@@ -96,6 +96,7 @@ cdef struct Net:
     Py_ssize_t chunk            # time steps whose dz become weight gradients together
     Py_ssize_t segment          # time steps that the arena has room for: T, or fewer
     Py_ssize_t n_segments
+    Py_ssize_t row_step         # rows from one window of a series to the next, if they share x W; or 0
     Py_ssize_t look             # Ctrl-C is looked for at a segment's steps with these bits
     Dropout dropout
     # in the flat parameter vector
@@ -123,6 +124,9 @@ cdef struct Net:
     Py_ssize_t d_row
     Py_ssize_t carried          # [B][n_features]: gradients of values that are missing, on their way
     Py_ssize_t hidden           # [B][L]: h or dh of groups
+    Py_ssize_t n_rows           # of the series, that a block's windows share in a segment
+    Py_ssize_t rows             # [n_rows][in_pad]: x of each
+    Py_ssize_t row_products     # [tile][n_rows][gate][units]: and x W + b
     Py_ssize_t kept             # [n_segments - 1][kept_size]: what each segment but the last starts from
     Py_ssize_t kept_size        # [cell][h, c][B][Hp], and with missing values [B][n_features]
     Py_ssize_t arena_size
@@ -324,6 +328,9 @@ cdef void lay_out(
     net.segment = segment
     net.n_segments = padded(net.T, segment) // segment
     net.hidden = reserve_area(&net.arena_size, 1, net.block, net.lanes)
+    net.n_rows = (net.block - 1) * net.row_step + segment if net.row_step > 0 else 0
+    net.rows = reserve_area(&net.arena_size, net.n_rows, 1, padded(net.n_features, net.lanes))
+    net.row_products = reserve_area(&net.arena_size, net.n_rows, 4, net.H_units)
     for index in range(net.n_cells):
         lay_out_cell(net, index, room, ragged)
     lay_out_head(net)
@@ -388,12 +395,12 @@ cdef class Plan:
 
 cdef Plan plan_of(
     dimensions, Py_ssize_t n_samples, Py_ssize_t n_timesteps, Py_ssize_t itemsize, Room room,
-    bint ragged, dropout,
+    bint ragged, dropout, Py_ssize_t row_step=0,
 ):
     """The plan of a call: `_options.Dimensions`, sizes, and what it makes room for.
 
     n_samples: the most at a time. `ragged`: samples may end before step T. `dropout`:
-    `_options.Dropout`, or None.
+    `_options.Dropout`, or None. `row_step`: of windows that overlap, to use that where it pays.
     """
     cdef Plan plan = Plan.__new__(Plan)
     cdef Net* net = &plan.net
@@ -401,6 +408,8 @@ cdef Plan plan_of(
     plan.room, plan.itemsize = room, itemsize
     set_dimensions(net, dimensions, n_samples, n_timesteps, itemsize)
     net.dropout = dropout_of(dropout)
+    if 2 * ((net.block - 1) * row_step + net.T) <= net.block * net.T and not net.mask_missing:
+        net.row_step = row_step
     net.cells = <Cell*> calloc(net.n_cells, sizeof(Cell))
     if net.cells == NULL:
         raise MemoryError()

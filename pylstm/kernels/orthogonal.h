@@ -134,12 +134,12 @@ static void reflect_panel(void *call, ptrdiff_t number, void *arena)
     for (ptrdiff_t row = 0; row < n_rows; row += ROWS_AT_A_TIME)
         product_exact(4, REFLECTORS, 1, n_rows - row < ROWS_AT_A_TIME ? n_rows - row : ROWS_AT_A_TIME,
                       V + row * REFLECTORS, 1, REFLECTORS, 0, panel + row * PANEL_COLUMNS, PANEL_COLUMNS, 0,
-                      row > 0 ? sums : NULL, PANEL_COLUMNS, sums, PANEL_COLUMNS);
+                      row > 0 ? sums : NULL, PANEL_COLUMNS, 0, sums, PANEL_COLUMNS);
     product_exact(4, REFLECTORS, 1, REFLECTORS, T, r->transposed ? 1 : REFLECTORS,
-                  r->transposed ? REFLECTORS : 1, 0, sums, PANEL_COLUMNS, 0, NULL, 0, change,
+                  r->transposed ? REFLECTORS : 1, 0, sums, PANEL_COLUMNS, 0, NULL, 0, 0, change,
                   PANEL_COLUMNS);
     product_exact(4, n_rows, 1, REFLECTORS, V, REFLECTORS, 1, 0, change, PANEL_COLUMNS, 0, panel,
-                  PANEL_COLUMNS, panel, PANEL_COLUMNS);
+                  PANEL_COLUMNS, 0, panel, PANEL_COLUMNS);
 }
 
 static void reflect(Reflections *r, ptrdiff_t block, ptrdiff_t panel, int transposed, int n_threads)

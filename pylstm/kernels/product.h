@@ -9,8 +9,9 @@
  * or per time step where the operands are stored in those pieces). All strides count elements.
  *
  * Every C[m, v] is one chain of multiply-adds in the order of k, whatever tile it lies in, so that a
- * sample's result has the same bits in any batch. A bias (init_row 0) starts the chain; a matrix comes
- * last: a long sum that is made in parts (init being C) loses less to rounding than one chain.
+ * sample's result has the same bits in any batch. init, if there is one, starts the chain where
+ * init_first says so (a bias has init_row 0), or else comes last: a long sum that is made in parts (init
+ * being C) loses less to rounding than one chain.
  *
  * This file is included once for each type with REAL, VEC and NAME(x) defined, and once more where the
  * multiply-adds are to round twice (ROUND_EACH).
@@ -42,16 +43,15 @@ static const int TILE_ROWS[5] = {0, 8, 6, 4, 3};
 SIMD_INLINE void NAME(tile)(const int M, const int W, ptrdiff_t n_segments, ptrdiff_t K,
                             const REAL *A, ptrdiff_t a_row, ptrdiff_t a_col, ptrdiff_t a_segment,
                             const REAL *B, ptrdiff_t b_row, ptrdiff_t b_segment,
-                            const REAL *init, ptrdiff_t init_row, REAL *C, ptrdiff_t c_row)
+                            const REAL *init, ptrdiff_t init_row, int init_first, REAL *C, ptrdiff_t c_row)
 {
     ROUND_EACH
-    const VEC *bias = init && init_row == 0 ? (const VEC *)init : NULL;
     VEC acc[MAX_TILE_ROWS][4];
     UNROLL for (int m = 0; m < M; m++)
         UNROLL for (int w = 0; w < W; w++) {
             acc[m][w] = (VEC){0};
-            if (bias)
-                acc[m][w] = bias[w];
+            if (init_first)
+                acc[m][w] = ((const VEC *)(init + m * init_row))[w];
         }
 
     for (ptrdiff_t segment = 0; segment < n_segments; segment++) {
@@ -69,7 +69,7 @@ SIMD_INLINE void NAME(tile)(const int M, const int W, ptrdiff_t n_segments, ptrd
 
     UNROLL for (int m = 0; m < M; m++)
         UNROLL for (int w = 0; w < W; w++) {
-            if (init && !bias)
+            if (init && !init_first)
                 acc[m][w] += ((const VEC *)(init + m * init_row))[w];
             ((VEC *)(C + m * c_row))[w] = acc[m][w];
         }
@@ -80,7 +80,7 @@ SIMD_INLINE void NAME(tile)(const int M, const int W, ptrdiff_t n_segments, ptrd
     case M_:                                                                                      \
         if (M_ <= TILE_ROWS[W_])                                                                  \
             NAME(tile)(M_, W_, n_segments, K, A, a_row, a_col, a_segment, B, b_row, b_segment,    \
-                       init, init_row, C, c_row);                                                 \
+                       init, init_row, init_first, C, c_row);                                     \
         break;
 
 #define TILES(W_)                                                                                 \
@@ -88,7 +88,7 @@ SIMD_INLINE void NAME(tile)(const int M, const int W, ptrdiff_t n_segments, ptrd
                                const REAL *A, ptrdiff_t a_row, ptrdiff_t a_col,                   \
                                ptrdiff_t a_segment, const REAL *B, ptrdiff_t b_row,               \
                                ptrdiff_t b_segment, const REAL *init, ptrdiff_t init_row,         \
-                               REAL *C, ptrdiff_t c_row)                                          \
+                               int init_first, REAL *C, ptrdiff_t c_row)                          \
     {                                                                                             \
         switch (M) {                                                                              \
             TILE(1, W_) TILE(2, W_) TILE(3, W_) TILE(4, W_)                                       \
@@ -104,7 +104,7 @@ TILES(4)
 static void NAME(product)(ptrdiff_t width, ptrdiff_t M, ptrdiff_t n_segments, ptrdiff_t K,
                           const REAL *A, ptrdiff_t a_row, ptrdiff_t a_col, ptrdiff_t a_segment,
                           const REAL *B, ptrdiff_t b_row, ptrdiff_t b_segment,
-                          const REAL *init, ptrdiff_t init_row, REAL *C, ptrdiff_t c_row)
+                          const REAL *init, ptrdiff_t init_row, int init_first, REAL *C, ptrdiff_t c_row)
 {
     /* Tiles of nearly equal height: 32 rows in six tiles of 5 and 6 rows, not five of 6 and one of 2. */
     const ptrdiff_t n_tiles = M <= TILE_ROWS[width] ? 1 : (M + TILE_ROWS[width] - 1) / TILE_ROWS[width];
@@ -114,10 +114,10 @@ static void NAME(product)(ptrdiff_t width, ptrdiff_t M, ptrdiff_t n_segments, pt
         const REAL *from = init ? init + start * init_row : NULL;
         REAL *c = C + start * c_row;
         switch (width) {
-            case 1: NAME(tile1)(rows, n_segments, K, a, a_row, a_col, a_segment, B, b_row, b_segment, from, init_row, c, c_row); break;
-            case 2: NAME(tile2)(rows, n_segments, K, a, a_row, a_col, a_segment, B, b_row, b_segment, from, init_row, c, c_row); break;
-            case 3: NAME(tile3)(rows, n_segments, K, a, a_row, a_col, a_segment, B, b_row, b_segment, from, init_row, c, c_row); break;
-            default: NAME(tile4)(rows, n_segments, K, a, a_row, a_col, a_segment, B, b_row, b_segment, from, init_row, c, c_row); break;
+            case 1: NAME(tile1)(rows, n_segments, K, a, a_row, a_col, a_segment, B, b_row, b_segment, from, init_row, init_first, c, c_row); break;
+            case 2: NAME(tile2)(rows, n_segments, K, a, a_row, a_col, a_segment, B, b_row, b_segment, from, init_row, init_first, c, c_row); break;
+            case 3: NAME(tile3)(rows, n_segments, K, a, a_row, a_col, a_segment, B, b_row, b_segment, from, init_row, init_first, c, c_row); break;
+            default: NAME(tile4)(rows, n_segments, K, a, a_row, a_col, a_segment, B, b_row, b_segment, from, init_row, init_first, c, c_row); break;
         }
     }
 }
@@ -146,7 +146,7 @@ static void NAME(row_product)(ptrdiff_t n_panels, ptrdiff_t K, const REAL *A,
                 ((VEC *)(C + (panel + p) * c_panel))[w] = acc[p][w];
     }
     if (panel < n_panels)
-        NAME(tile4)(1, 1, K, A, 0, 1, 0, B + panel * b_panel, b_row, 0, init + panel * init_panel, 0,
+        NAME(tile4)(1, 1, K, A, 0, 1, 0, B + panel * b_panel, b_row, 0, init + panel * init_panel, 0, 1,
                     C + panel * c_panel, 0);
 }
 #endif

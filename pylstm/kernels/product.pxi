@@ -27,12 +27,12 @@ cdef extern from * nogil:
         Py_ssize_t width, Py_ssize_t M, Py_ssize_t n_segments, Py_ssize_t K,
         const float* A, Py_ssize_t a_row, Py_ssize_t a_col, Py_ssize_t a_segment,
         const float* B, Py_ssize_t b_row, Py_ssize_t b_segment,
-        const float* init, Py_ssize_t init_row, float* C, Py_ssize_t c_row)
+        const float* init, Py_ssize_t init_row, int init_first, float* C, Py_ssize_t c_row)
     void product_d(
         Py_ssize_t width, Py_ssize_t M, Py_ssize_t n_segments, Py_ssize_t K,
         const double* A, Py_ssize_t a_row, Py_ssize_t a_col, Py_ssize_t a_segment,
         const double* B, Py_ssize_t b_row, Py_ssize_t b_segment,
-        const double* init, Py_ssize_t init_row, double* C, Py_ssize_t c_row)
+        const double* init, Py_ssize_t init_row, int init_first, double* C, Py_ssize_t c_row)
     void row_product_f(
         Py_ssize_t n_panels, Py_ssize_t K, const float* A, const float* B, Py_ssize_t b_row,
         Py_ssize_t b_panel, const float* init, Py_ssize_t init_panel, float* C, Py_ssize_t c_panel)
@@ -60,15 +60,15 @@ cdef inline void product(
     Py_ssize_t width, Py_ssize_t M, Py_ssize_t n_segments, Py_ssize_t K,
     const real* A, Py_ssize_t a_row, Py_ssize_t a_col, Py_ssize_t a_segment,
     const real* B, Py_ssize_t b_row, Py_ssize_t b_segment,
-    const real* init, Py_ssize_t init_row, real* C, Py_ssize_t c_row,
+    const real* init, Py_ssize_t init_row, bint init_first, real* C, Py_ssize_t c_row,
 ) noexcept nogil:
-    """C = init + sum over segments of A B, for one panel of B."""
+    """C = init + sum over segments of A B, for one panel of B. Sums start with init, or it comes last."""
     if real is float:
         product_f(width, M, n_segments, K, A, a_row, a_col, a_segment, B, b_row, b_segment,
-                  init, init_row, C, c_row)
+                  init, init_row, init_first, C, c_row)
     else:
         product_d(width, M, n_segments, K, A, a_row, a_col, a_segment, B, b_row, b_segment,
-                  init, init_row, C, c_row)
+                  init, init_row, init_first, C, c_row)
 
 
 cdef inline void row_product(
@@ -92,7 +92,7 @@ cdef void packed_product(
         first = panel * PANEL
         width = min(PANEL, n_registers - first)
         product(width, M, 1, K, A, a_row, 1, 0, B + first * lanes * K, width * lanes, 0,
-                init + first * lanes, 0, C + first * lanes, c_row)
+                init + first * lanes, 0, True, C + first * lanes, c_row)
 
 
 cdef inline Py_ssize_t packed_index(
