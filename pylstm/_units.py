@@ -111,7 +111,9 @@ class Units(NamedTuple):
             return shift, factor
         shift, factor = shift[np.newaxis], factor[np.newaxis]
         if levels is not None:
-            center, scale = (array.take(self.feature_of, axis=1) for array in levels)
+            center, scale = levels
+            if center.shape[1] > 1:  # of a single feature they broadcast as they are
+                center, scale = (array.take(self.feature_of, axis=1) for array in levels)
             shift, factor = center + scale * shift, scale * factor
         if steps:
             shift, factor = shift[:, np.newaxis], factor[:, np.newaxis]
