@@ -2,7 +2,7 @@
 
     pip install ".[benchmarks]"
     python benchmarks/compare.py [--threads 1 2] [--parts train predict] [--dtypes float32] [--quick]
-                                 [--cells 32,12,1,10 ...]
+                                 [--cells 32,12,1,10 ...] [--isa baseline]
 
 Every contestant runs in a process of its own; within a cell they take turns for several rounds, and the
 median over all repetitions counts. The table gives the time, the ratio to the fastest peer (above 1: pylstm
@@ -49,6 +49,26 @@ GOALS = {
 }
 
 
+# What holds each to an instruction set: PyTorch's own kernels, oneDNN, MKL, and XLA. ONNX Runtime and numpy's
+# matrix product have no such setting, and take what the processor has.
+HELD_TO = {
+    "baseline": {
+        "PYLSTM_ISA": "baseline",
+        "ATEN_CPU_CAPABILITY": "default",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+        "XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2",
+    },
+    "avx2": {
+        "PYLSTM_ISA": "avx2",
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+    },
+}
+
+
 # Seconds on the first number of threads measured, to compare the others with.
 ON_ONE_THREAD = {}
 
@@ -72,7 +92,8 @@ class Worker:
             env=environment(
                 OMP_NUM_THREADS=str(n_threads),
                 NPROC=str(n_threads),  # JAX's threads
-                XLA_FLAGS=f"--xla_cpu_multi_thread_eigen={str(n_threads > 1).lower()}",
+                XLA_FLAGS=f"{os.environ.get('XLA_FLAGS', '')} "
+                f"--xla_cpu_multi_thread_eigen={str(n_threads > 1).lower()}",
             ),
         )
 
@@ -175,9 +196,11 @@ def main():
     parser.add_argument("--parts", nargs="+", default=["train", "predict"])
     parser.add_argument("--dtypes", nargs="+", default=["float32"])
     parser.add_argument("--cells", nargs="+", help="these alone, each as batch,T,F,H[,layers]")
+    parser.add_argument("--isa", choices=HELD_TO, help="hold all but ONNX Runtime to it")
     parser.add_argument("--quick", action="store_true", help="few repetitions")
     parser.add_argument("--output", type=Path, help="Markdown file to write")
     arguments = parser.parse_args()
+    os.environ.update(HELD_TO.get(arguments.isa, {}))
     rounds, seconds_each = (3, 0.1) if arguments.quick else (9, 0.3)
     lines = [
         f"{time.strftime('%Y-%m-%d')}, {platform.platform()}, Python {platform.python_version()}",

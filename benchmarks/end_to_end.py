@@ -22,6 +22,7 @@ import numpy as np
 
 FIT_CELLS = [(32, 12, 1, 16), (32, 30, 8, 32)]
 N_WINDOWS, N_EPOCHS = 10_000, 20
+OVERLAP_CELLS = [(10_000, 30, 32, 32), (10_000, 60, 64, 64), (10_000, 12, 1, 16)]
 
 
 def windows(n, T, F):
@@ -124,22 +125,62 @@ def job_fit(name, cell, n_threads):
     return time.perf_counter() - start
 
 
-def job_search(name, n_jobs):
-    """Seconds of a grid search of 24 fits."""
+def job_search(name, n_jobs, backend):
+    """Seconds of a grid search of 24 fits, in joblib's processes ("loky") or threads ("threading")."""
+    import joblib
     from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
 
     X, y = windows(2000, 30, 8)
     prefix = "module__" if name == "skorch" else ""
     rate = "lr" if name == "skorch" else "learning_rate_init"
     grid = {f"{prefix}hidden_size": [8, 16], rate: [1e-3, 3e-3, 1e-2, 3e-2]}
-    model = MODELS[name](30, 8, 16, 32, 1 if name == "skorch" else None, epochs=10)
+    n_threads = 1 if name == "skorch" or backend == "threading" else None
+    model = MODELS[name](30, 8, 16, 32, n_threads, epochs=10)
     search = GridSearchCV(
         model, grid, cv=TimeSeriesSplit(3), n_jobs=n_jobs, refit=False,
         scoring="neg_mean_squared_error",
     )  # fmt: skip
+    with joblib.parallel_config(backend=backend):
+        start = time.perf_counter()
+        search.fit(X.reshape(len(X), -1), y)
+        return time.perf_counter() - start
+
+
+def job_several(cell, how):
+    """Seconds of eight fits: one after the other, each on two threads; or two at once, each on one."""
+    import joblib
+
+    batch, T, F, H = cell
+    X, y = windows(2000, T, F)
+    X = X.reshape(len(X), -1)
+    n_threads = 2 if how == "one after the other" else 1
+    models = [pylstm_model(T, F, H, batch, n_threads, epochs=10) for _ in range(8)]
     start = time.perf_counter()
-    search.fit(X.reshape(len(X), -1), y)
+    if n_threads == 2:
+        for model in models:
+            model.fit(X, y)
+    else:
+        fits = (joblib.delayed(model.fit)(X, y) for model in models)
+        joblib.Parallel(2, backend="loky" if how == "processes" else "threading")(fits)
     return time.perf_counter() - start
+
+
+def job_overlap(cell, copied, n_threads):
+    """Median seconds of a prediction from all windows of a series, a view or a copy."""
+    from pylstm import core
+
+    n, T, F, H = cell
+    series = np.random.default_rng(0).standard_normal((n + T - 1, F)).astype(np.float32)
+    X = np.lib.stride_tricks.sliding_window_view(series, T, axis=0).transpose(0, 2, 1)
+    X = X.copy() if copied else X
+    arch = core.Architecture(F, H)
+    params = core.init_parameters(arch, dtype="float32", random_state=0)
+    times = []
+    for _ in range(7):
+        start = time.perf_counter()
+        core.predict(params, X, arch, n_threads=n_threads)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
 
 
 def job_memory(n_windows, batch):
@@ -333,8 +374,36 @@ def part_fit(threads):
 
 
 def part_search(threads):
-    jobs = {name: lambda name=name: run("search", name, 2) for name in ("pylstm", "skorch")}
+    contestants = {"pylstm": "threading", "pylstm, processes": "loky", "skorch": "loky"}
+    jobs = {
+        name: lambda name=name, backend=backend: run("search", name.split(",")[0], 2, backend)
+        for name, backend in contestants.items()
+    }
     print_ratios("GridSearchCV of 24 fits, n_jobs=2", in_turns(3, jobs))
+
+
+def part_several(threads):
+    for cell in FIT_CELLS:
+        ways = ("one after the other", "threads", "processes")
+        jobs = {way: lambda way=way, cell=cell: run("several", cell, way) for way in ways}
+        print(f"\nEight fits, 10 epochs on 2000 windows, {cell}, on two cores: seconds")
+        for way, seconds in in_turns(5, jobs).items():
+            print(f"  {way:20} {seconds:6.2f}", flush=True)
+
+
+def part_overlap(threads):
+    print("\nPredictions from overlapping windows of a series, beside a copy of them: milliseconds")
+    for cell in OVERLAP_CELLS:
+        for n in threads:
+            jobs = {
+                copied: lambda copied=copied, cell=cell, n=n: run("overlap", cell, copied, n)
+                for copied in (False, True)
+            }
+            view, copy = in_turns(3, jobs).values()
+            print(
+                f"  {cell}, {n} threads: {1e3 * view:.1f}, {1e3 * copy:.1f} ({copy / view:.2f})",
+                flush=True,
+            )
 
 
 def part_memory(threads):
@@ -404,7 +473,9 @@ def part_import(threads):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parts = ["stream", "mixed", "fit", "search", "memory", "growth", "import"]
+    parts = [
+        "stream", "mixed", "fit", "search", "several", "overlap", "memory", "growth", "import"
+    ]  # fmt: skip
     parser.add_argument("--parts", nargs="+", default=parts, choices=parts)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--job", help=argparse.SUPPRESS)
