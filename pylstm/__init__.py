@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ._classifier import LSTMClassifier
     from ._forecaster import LSTMForecaster
     from ._layout import SequenceLayout
+    from ._many import LSTMForecasterPerSeries
     from ._regressor import LSTMRegressor
     from ._scaler import SequenceScaler
     from ._splits import PanelSplit
@@ -29,6 +30,7 @@ __all__ = [
     "Backtest",
     "LSTMClassifier",
     "LSTMForecaster",
+    "LSTMForecasterPerSeries",
     "LSTMRegressor",
     "PanelSplit",
     "SequenceLayout",
@@ -51,6 +53,7 @@ _ON_FIRST_USE = {
     "Backtest": "_backtest",
     "LSTMClassifier": "_classifier",
     "LSTMForecaster": "_forecaster",
+    "LSTMForecasterPerSeries": "_many",
     "LSTMRegressor": "_regressor",
     "PanelSplit": "_splits",
     "SequenceLayout": "_layout",

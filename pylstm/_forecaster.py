@@ -22,7 +22,7 @@ from ._backtest import Backtest, naive_forecasts, naive_scale, season_of
 from ._known_columns import add_future, are_positions, check_names, columns_left, split_columns
 from ._lazy_windows import positions_of, steps_before
 from ._options import WINDOW_SCALINGS
-from ._panel import ID_COL, TIME_COL, give_back, is_pandas, quoted
+from ._panel import ID_COL, TIME_COL, give_back, is_pandas, keys_of, quoted
 from ._public import public_in
 from ._regressor import LSTMRegressor
 from ._shares import ALL, WITHOUT_DRIFT, Shares, can_be_shared, fit_shares, lean
@@ -263,7 +263,7 @@ class LSTMForecaster(BaseEstimator):
         fit = self._fit_windows(cut, np.arange(len(cut.y)), _clock_of(cut))
         self.model_, self.calibration_scores_, self.shares_ = fit.model, fit.scores, fit.shares
         self.series_ = series
-        self._lengths = dict(zip(_keys(cut.panel.ids), cut.panel.lengths.tolist(), strict=True))
+        self._lengths = dict(zip(keys_of(cut.panel.ids), cut.panel.lengths.tolist(), strict=True))
         if hasattr(fit.model, "feature_names_in_"):
             self.feature_names_in_ = fit.model.feature_names_in_
         elif hasattr(self, "feature_names_in_"):
@@ -426,7 +426,7 @@ class LSTMForecaster(BaseEstimator):
         """
         check_is_fitted(self, "model_")
         cut = self._cut(_joined(self.series_, series))
-        lengths = np.array([self._lengths.get(key, 0) for key in _keys(cut.panel.ids)])
+        lengths = np.array([self._lengths.get(key, 0) for key in keys_of(cut.panel.ids)])
         chosen = np.flatnonzero(steps_before(cut.X) >= lengths[positions_of(cut.X)])
         if len(chosen) == 0:
             raise ValueError(
@@ -479,7 +479,7 @@ class LSTMForecaster(BaseEstimator):
         import matplotlib.pyplot as plt
 
         found = self._forecast(None, steps, interval, known)
-        names = _keys(found.panel.ids)
+        names = keys_of(found.panel.ids)
         if series is not None and series not in names:
             raise ValueError(
                 f"There is no series {series!r}, but {', '.join(map(quoted, names[:5]))}, ..."
@@ -754,11 +754,6 @@ def _naive_scales(cut, chosen, season):
         rows = np.flatnonzero(of_series == position)
         scale[rows] = naive_scale(parts[position][: origins[rows].min()], season)
     return scale
-
-
-def _keys(ids):
-    """Names of series as a dict can have them."""
-    return [name.item() if isinstance(name, np.generic) else name for name in ids]
 
 
 def _places(panel, position, n_shown, n_steps):

@@ -1,13 +1,15 @@
 """Series as users have them: one or many; arrays, lists, dicts, DataFrames wide or long.
 
 `read_panel`    any of these, as a `Panel`
+`part_series`   the same one by one, each as it came
 `give_back`     forecasts in the form in which the series came
 
 pandas is imported by those alone who brought it: what it made is recognised without.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils import check_array
@@ -142,6 +144,42 @@ class Panel:
             return pieces
         return [pieces[0][a:b] for a, b in zip(self.offsets, self.offsets[1:], strict=False)]
 
+    def parts(self, bounds):
+        """Consecutive series, from each bound to the next, as panels of their own that hold numbers alone."""
+        pieces = self.rows()
+        one_table = len(pieces) < self.n_series
+        for first, stop in zip(bounds, bounds[1:], strict=False):
+            rows = slice(self.offsets[first], self.offsets[stop])
+            tables = [pieces[0][rows]] if one_table else pieces[first:stop]
+            yield self._of_series(
+                slice(first, stop), tables, self.offsets[first : stop + 1] - rows.start, rows
+            )
+
+    def each(self):
+        """The series one by one, as panels that are what each would be if it were read alone."""
+        for part in self.parts(range(self.n_series + 1)):
+            if self.form != "long":
+                part.form, part.ids = "one", np.arange(1)
+            yield part
+
+    def ends(self, positions):
+        """Some of the series, for what follows them: in one table nothing is kept but their last rows' times."""
+        one_table = len(self.tables) < self.n_series
+        tables = [] if one_table else [self.tables[position] for position in positions]
+        last = self.offsets[1:][positions] - 1
+        return self._of_series(positions, tables, np.arange(len(positions) + 1), last)
+
+    def _of_series(self, which, tables, offsets, rows):
+        """Some of the series, with those of their rows that are told."""
+        times = None if self.times is None else self.times[rows]
+        some = Panel(
+            tables, offsets, self.ids[which], self.form, self.columns, times,
+            key_columns=self.key_columns, label=self.label,
+        )  # fmt: skip
+        some.frequency = self.frequency
+        some.filled = None if self.filled is None else self.filled[rows]
+        return some
+
     def future(self, position, n_steps):
         """The times of the steps that follow a series; None without times or their frequency."""
         if self.frequency is None:
@@ -236,8 +274,8 @@ def read_panel(
 
     Parameters
     ----------
-    series : array-like, Series, DataFrame, or list or dict of these
-        The series.
+    series : array-like, Series, DataFrame, or list or dict of these, or Panel
+        The series. A panel has been read before, and comes back.
     id_col, time_col : str
         Columns of a long DataFrame.
     freq, gaps
@@ -253,6 +291,14 @@ def read_panel(
     -------
     panel : Panel
     """
+    if isinstance(series, Panel):
+        return series
+    panel = _read(series, id_col, time_col, without, may_be_batch, label)
+    panel.check_times(freq, gaps)
+    return panel
+
+
+def _read(series, id_col, time_col, without, may_be_batch, label):
     columns = list(getattr(series, "columns", ()))
     if not is_pandas(series) and id_col in columns:
         raise TypeError(
@@ -260,18 +306,15 @@ def read_panel(
             f"{type(series).__name__}; convert it, say with to_pandas()."
         )
     if is_frame(series) and (id_col in columns or time_col in columns):
-        panel = _read_long(series, id_col, time_col, without, label)
-    elif is_frame(series) and (id_col, time_col) != (ID_COL, TIME_COL):
+        return _read_long(series, id_col, time_col, without, label)
+    if is_frame(series) and (id_col, time_col) != (ID_COL, TIME_COL):
         missing = id_col if id_col != ID_COL else time_col
         raise ValueError(f"The {label} has no column {missing!r}; its columns are {columns}.")
-    elif isinstance(series, Mapping):
-        panel = _read_many(series, without, label)
-    elif is_several(series):
-        panel = _read_many(dict(enumerate(series)), without, label, form="list")
-    else:
-        panel = _read_one(series, without, may_be_batch, label)
-    panel.check_times(freq, gaps)
-    return panel
+    if isinstance(series, Mapping):
+        return _read_many(series, without, label)
+    if is_several(series):
+        return _read_many(dict(enumerate(series)), without, label, form="list")
+    return _read_one(series, without, may_be_batch, label)
 
 
 def _read_one(series, without, may_be_batch, label):
@@ -460,6 +503,50 @@ def _holds_numbers(column):
     except (TypeError, ValueError):
         return False
     return True
+
+
+class Series(NamedTuple):
+    """Series one by one, nothing of whose values is looked at."""
+
+    form: str  # "long", "dict", "list" or "one"
+    names: list
+    piece: Callable  # of a position: the series as it came; of a long table, its rows
+
+
+def part_series(series, id_col, time_col):
+    """The series of a long DataFrame, dict or list, each by itself; or one that is alone.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are none, or if it is a long frame and its columns are not there.
+    """
+    is_long = is_frame(series) and {id_col, time_col} & set(series.columns)
+    if isinstance(series, Mapping) or is_several(series):
+        form = "dict" if isinstance(series, Mapping) else "list"
+        values = list(series.values() if form == "dict" else series)
+        if not values:
+            raise ValueError("The series is an empty dict; at least one series is required.")
+        names = list(series) if form == "dict" else list(range(len(values)))
+        return Series(form, names, values.__getitem__)
+    if not is_long or id_col not in series.columns:
+        _read(series, id_col, time_col, (), False, "series")  # it may refuse it
+        return Series("one", [0], lambda position: series)
+    panel = _read_long(series, id_col, time_col, (), "series")
+    if series.dtypes[id_col].name == "category":  # else each piece would carry the names of all
+        series = series.astype({id_col: series[id_col].cat.categories.dtype})
+    offsets, order = panel.offsets.tolist(), panel._order
+
+    def piece(position):
+        rows = slice(*offsets[position : position + 2])
+        return series.iloc[rows if order is None else order[rows]]
+
+    return Series("long", keys_of(panel.ids), piece)
+
+
+def keys_of(ids):
+    """Names of series as a dict can have them."""
+    return [name.item() if isinstance(name, np.generic) else name for name in ids]
 
 
 def matched(values, panel, label):

@@ -5,12 +5,15 @@ targets are standardised. `fit_units` learns it, `fit_highway` the linear regres
 highway starts from.
 """
 
-from typing import NamedTuple
+import os
+import threading
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.linear_model import RidgeCV
 from sklearn.utils import gen_batches
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from . import _unchecked
 from ._lengths import is_step
@@ -270,6 +273,51 @@ class Highway(NamedTuple):
     spread: np.ndarray  # (n_targets,): their deviation, by the samples' weights
 
 
+class _SingleThreadedBlas:
+    """Context in which BLAS runs on one thread, for as long as any thread of the program is in it.
+
+    The limit is the whole process's: had each thread one of its own, the first to leave would lift it for
+    the others.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._n_inside = 0
+        self._limit: Any = None
+        if hasattr(os, "register_at_fork"):  # a child must not wait for a thread that it has not
+            os.register_at_fork(after_in_child=self._renew_lock)
+
+    def _renew_lock(self):
+        self._lock = threading.Lock()
+
+    def __enter__(self):
+        with self._lock:
+            if self._n_inside == 0:
+                self._limit = _thread_pools().limit(limits=1, user_api="blas")
+                self._limit.__enter__()
+            self._n_inside += 1
+
+    def __exit__(self, *error):
+        with self._lock:
+            self._n_inside -= 1
+            if self._n_inside == 0:
+                self._limit.__exit__(*error)
+
+
+@cache
+def _thread_pools():
+    """The process's libraries: to find them takes longer than a small regression."""
+    return ThreadpoolController()
+
+
+_single_threaded_blas = _SingleThreadedBlas()
+
+
+def single_threaded_blas():
+    """A context in which BLAS runs on one thread; the same for all who are in it at one time."""
+    return _single_threaded_blas
+
+
 def fit_highway(samples, y, units, n_steps, with_missing, n_threads):
     """Fit the highway: ridge regression, its strength chosen by generalised cross-validation.
 
@@ -307,7 +355,7 @@ def fit_highway(samples, y, units, n_steps, with_missing, n_threads):
         zeros = np.zeros((y.shape[1], n_columns))
         return Highway(Linear(zeros, zeros[:, 0]), None, zeros[:, 0], y, y.std(axis=0))
     naive, drift = None, np.zeros(y.shape[1])
-    with threadpool_limits(1, user_api="blas"):  # the same bits for any number of threads
+    with single_threaded_blas():  # the same bits for any number of threads
         if units.kind is None:
             regression = _ridge(X, y, weight)
         else:
