@@ -4,7 +4,7 @@ import copy
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -248,6 +248,12 @@ class BaseLSTM(
         self.verbose = verbose
         self.n_jobs = n_jobs
         self.dtype = dtype
+
+    @classmethod
+    @cache
+    def _get_param_names(cls):
+        # scikit-learn reads the signature anew each time, and does so a dozen times in a fit.
+        return super()._get_param_names()
 
     # What the estimators differ in
 

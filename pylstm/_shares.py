@@ -44,8 +44,12 @@ def can_be_shared(model):
 
 def lean(model, shares):
     """A copy of a model just fitted that takes only some shares of what it has learned."""
-    leaning = copy.deepcopy(model)
     starts = unwrap(model, "_parameters").network._starts
+    if isinstance(model, LSTMRegressor):  # of which nothing else is changed
+        leaning = copy.copy(model)
+        leaning._weights = model._weights.copy()
+    else:
+        leaning = copy.deepcopy(model)
     unwrap(leaning, "_parameters").network._lean(starts, *shares)
     return leaning
 
