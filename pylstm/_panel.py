@@ -9,6 +9,7 @@ pandas is imported by those alone who brought it: what it made is recognised wit
 
 import sys
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -148,7 +149,7 @@ class Panel:
         """Consecutive series, from each bound to the next, as panels of their own that hold numbers alone."""
         pieces = self.rows()
         one_table = len(pieces) < self.n_series
-        for first, stop in zip(bounds, bounds[1:], strict=False):
+        for first, stop in pairwise(bounds):
             rows = slice(self.offsets[first], self.offsets[stop])
             tables = [pieces[0][rows]] if one_table else pieces[first:stop]
             yield self._of_series(
@@ -163,7 +164,7 @@ class Panel:
             yield part
 
     def ends(self, positions):
-        """Some of the series, for what follows them: in one table nothing is kept but their last rows' times."""
+        """Some of the series, for what follows them; of one table only their last rows' times are kept."""
         one_table = len(self.tables) < self.n_series
         tables = [] if one_table else [self.tables[position] for position in positions]
         last = self.offsets[1:][positions] - 1
@@ -511,6 +512,7 @@ class Series(NamedTuple):
     form: str  # "long", "dict", "list" or "one"
     names: list
     piece: Callable  # of a position: the series as it came; of a long table, its rows
+    some: Callable  # of positions: these series, in the form of all
 
 
 def part_series(series, id_col, time_col):
@@ -521,27 +523,41 @@ def part_series(series, id_col, time_col):
     TypeError, ValueError
         If there are none, or if it is a long frame and its columns are not there.
     """
-    is_long = is_frame(series) and {id_col, time_col} & set(series.columns)
     if isinstance(series, Mapping) or is_several(series):
-        form = "dict" if isinstance(series, Mapping) else "list"
-        values = list(series.values() if form == "dict" else series)
-        if not values:
-            raise ValueError("The series is an empty dict; at least one series is required.")
-        names = list(series) if form == "dict" else list(range(len(values)))
-        return Series(form, names, values.__getitem__)
-    if not is_long or id_col not in series.columns:
-        _read(series, id_col, time_col, (), False, "series")  # it may refuse it
-        return Series("one", [0], lambda position: series)
-    panel = _read_long(series, id_col, time_col, (), "series")
+        return _parts_of_many(series)
+    panel = _read(series, id_col, time_col, (), False, "series")
+    if panel.form != "long" or id_col not in series.columns:
+        return Series("one", [0], lambda position: series, lambda positions: series)
     if series.dtypes[id_col].name == "category":  # else each piece would carry the names of all
         series = series.astype({id_col: series[id_col].cat.categories.dtype})
     offsets, order = panel.offsets.tolist(), panel._order
 
-    def piece(position):
-        rows = slice(*offsets[position : position + 2])
-        return series.iloc[rows if order is None else order[rows]]
+    def rows(position):
+        return slice(*offsets[position : position + 2])
 
-    return Series("long", keys_of(panel.ids), piece)
+    def some(positions):
+        numbers = np.arange(len(series)) if order is None else order
+        return series.iloc[np.concatenate([numbers[rows(position)] for position in positions])]
+
+    def piece(position):
+        return series.iloc[rows(position) if order is None else order[rows(position)]]
+
+    return Series("long", keys_of(panel.ids), piece, some)
+
+
+def _parts_of_many(series):
+    form = "dict" if isinstance(series, Mapping) else "list"
+    values = list(series.values() if form == "dict" else series)
+    if not values:
+        raise ValueError("The series is an empty dict; at least one series is required.")
+    names = list(series) if form == "dict" else list(range(len(values)))
+
+    def some(positions):
+        if form == "dict":
+            return {names[position]: values[position] for position in positions}
+        return [values[position] for position in positions]
+
+    return Series(form, names, values.__getitem__, some)
 
 
 def keys_of(ids):

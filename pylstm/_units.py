@@ -5,10 +5,8 @@ targets are standardised. `fit_units` learns it, `fit_highway` the linear regres
 highway starts from.
 """
 
-import os
-import threading
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.linear_model import RidgeCV
@@ -273,49 +271,15 @@ class Highway(NamedTuple):
     spread: np.ndarray  # (n_targets,): their deviation, by the samples' weights
 
 
-class _SingleThreadedBlas:
-    """Context in which BLAS runs on one thread, for as long as any thread of the program is in it.
-
-    The limit is the whole process's: had each thread one of its own, the first to leave would lift it for
-    the others.
-    """
-
-    def __init__(self):
-        self._lock = threading.Lock()
-        self._n_inside = 0
-        self._limit: Any = None
-        if hasattr(os, "register_at_fork"):  # a child must not wait for a thread that it has not
-            os.register_at_fork(after_in_child=self._renew_lock)
-
-    def _renew_lock(self):
-        self._lock = threading.Lock()
-
-    def __enter__(self):
-        with self._lock:
-            if self._n_inside == 0:
-                self._limit = _thread_pools().limit(limits=1, user_api="blas")
-                self._limit.__enter__()
-            self._n_inside += 1
-
-    def __exit__(self, *error):
-        with self._lock:
-            self._n_inside -= 1
-            if self._n_inside == 0:
-                self._limit.__exit__(*error)
-
-
 @cache
 def _thread_pools():
     """The process's libraries: to find them takes longer than a small regression."""
     return ThreadpoolController()
 
 
-_single_threaded_blas = _SingleThreadedBlas()
-
-
 def single_threaded_blas():
-    """A context in which BLAS runs on one thread; the same for all who are in it at one time."""
-    return _single_threaded_blas
+    """A context in which BLAS runs on one thread."""
+    return _thread_pools().limit(limits=1, user_api="blas")
 
 
 def fit_highway(samples, y, units, n_steps, with_missing, n_threads):
