@@ -4,12 +4,11 @@ import copy
 import pickle
 import warnings
 from collections.abc import Iterable
-from itertools import chain, islice, pairwise
+from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
-from joblib import effective_n_jobs
 from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator, _fit_context, clone
 from sklearn.utils._param_validation import Interval, validate_params
@@ -36,9 +35,6 @@ from ._warnings import users_level
 from .forecasting import Forecast
 
 _PROBABILITY = Interval(Real, 0, 1, closed="neither")
-
-# Partitions that each worker is sent before what is done is looked at: so much is lost at Ctrl-C.
-_PARTITIONS_AT_ONCE = 8
 
 # Series that a warning names.
 _N_NAMED = 10
@@ -252,10 +248,11 @@ class LSTMForecasterPerSeries(BaseEstimator):
         check_is_fitted(self, "forecasters_")
         one = next(iter(self.forecasters_.values()))
         given = _read(self.series_ if series is None else series, one)
-        strangers = [n for n in given.names if n not in self.forecasters_ | self.failures_]
-        if strangers:
+        fitted = self.forecasters_.keys() | self.failures_.keys()
+        stranger = next((name for name in given.names if name not in fitted), None)
+        if stranger is not None:
             raise ValueError(
-                f"There is no forecaster of series {quoted(strangers[0])}: it was not among the series "
+                f"There is no forecaster of series {quoted(stranger)}: it was not among the series "
                 "of fit. Fit again with it, or leave it out."
             )
         forecasters = [self.forecasters_.get(name) for name in given.names]
@@ -289,11 +286,17 @@ class LSTMForecasterPerSeries(BaseEstimator):
 
     def _run(self, tasks: Iterable, results: list) -> None:
         """Do tasks, each of which gives a list, and add what they give as soon as it is there."""
-        tasks = iter(tasks)
-        at_once = _PARTITIONS_AT_ONCE * effective_n_jobs(self.n_jobs)
-        with single_threaded_blas(), Parallel(n_jobs=self.n_jobs) as parallel:
-            while group := list(islice(tasks, at_once)):
-                results.extend(chain.from_iterable(parallel(group)))
+        with single_threaded_blas():
+            for some in _parallel(self.n_jobs)(tasks):
+                results += some
+
+
+def _parallel(n_jobs):
+    """Gives results as they come, so that those are kept at Ctrl-C: if joblib can."""
+    try:
+        return Parallel(n_jobs=n_jobs, return_as="generator")
+    except (TypeError, ValueError):  # joblib before 1.3, the backend multiprocessing
+        return Parallel(n_jobs=n_jobs)
 
 
 class _Given(NamedTuple):

@@ -149,10 +149,10 @@ def test_interrupt_keeps_what_is_done(monkeypatch):
     walks = {f"s{i}": WALKS["north"] + i for i in range(12)}
     interrupt_in_fit(monkeypatch, 10)
     forecaster = each()
-    with pytest.raises(KeyboardInterrupt, match=r"interrupted after 8 of 12 series"):
+    with pytest.raises(KeyboardInterrupt, match=r"interrupted after 9 of 12 series"):
         forecaster.fit(walks)
-    assert list(forecaster.forecasters_) == [f"s{i}" for i in range(8)]
-    assert list(forecaster.failures_) == [f"s{i}" for i in range(8, 12)]
+    assert list(forecaster.forecasters_) == [f"s{i}" for i in range(9)]
+    assert list(forecaster.failures_) == [f"s{i}" for i in range(9, 12)]
     assert isinstance(forecaster.failures_["s11"], KeyboardInterrupt)
     assert list(forecaster.forecast()) == list(forecaster.forecasters_)
 
@@ -160,7 +160,7 @@ def test_interrupt_keeps_what_is_done(monkeypatch):
 def test_interrupt_before_anything_is_done_leaves_it_as_it_was(monkeypatch):
     forecaster = each().fit(WALKS)
     fitted = dict(vars(forecaster))
-    interrupt_in_fit(monkeypatch, 2)
+    interrupt_in_fit(monkeypatch, 1)
     with pytest.raises(KeyboardInterrupt):
         forecaster.fit({"x": WALKS["north"], "y": WALKS["south"]})
     assert vars(forecaster) == fitted
