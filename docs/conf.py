@@ -45,6 +45,7 @@ PAGES = {
     "benchmarks/R.md": "docs/benchmarks/r.md",
     "benchmarks/README.md": "docs/benchmarks/method.md",
     "benchmarks/RESULTS.md": "docs/benchmarks/results.md",
+    "benchmarks/MANY.md": "docs/benchmarks/many.md",
     "benchmarks/SERIES.md": "docs/benchmarks/series.md",
     "examples": "docs/gallery/index.rst",
     "examples/co2_forecast.py": "docs/gallery/co2_forecast.rst",

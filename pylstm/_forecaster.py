@@ -52,6 +52,9 @@ _OF_BACKTEST = {
     "interval": [_PROBABILITY, None],
 }
 
+# Values of windows that are gathered once, rather than each time that they are predicted from.
+_FEW = 2**15
+
 # How many futures of steps beyond the horizon are simulated.
 _N_PATHS = 1000
 
@@ -561,11 +564,12 @@ class LSTMForecaster(BaseEstimator):
         scores, shares = {}, WITHOUT_DRIFT if n_held else ALL
         if len(before) >= max(10, len(held)):
             earlier = clone(estimator).fit(X[before], y[before])
+            later = X[held] if held.size * X[0].size > _FEW else np.asarray(X[held])
             if can_be_shared(earlier):
                 unit = _naive_scales(cut, held, season=1)
-                shares = fit_shares(earlier, X[held], y[held], horizon, unit, n_held)
+                shares = fit_shares(earlier, later, y[held], horizon, unit, n_held)
                 earlier = lean(earlier, shares)
-            found = interval_scores(earlier, X[held], y[held], horizon)
+            found = interval_scores(earlier, later, y[held], horizon)
             scores = {level: np.sort(values, axis=None) for level, values in found.items()}
         model, interrupt = estimator, None
         try:
