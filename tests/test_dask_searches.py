@@ -94,5 +94,8 @@ def test_dask_mls_search_gives_the_same_scores(client):
     expected = GridSearchCV(lstm, GRID, cv=2).fit(X, Y)
     found = dask_ml.GridSearchCV(lstm, GRID, cv=2).fit(X, Y)
     assert found.best_params_ == expected.best_params_
-    for split in ("split0_test_score", "split1_test_score"):  # their means are added up in another way
+    for split in (
+        "split0_test_score",
+        "split1_test_score",
+    ):  # their means are added up in another way
         assert_array_equal(found.cv_results_[split], expected.cv_results_[split])
