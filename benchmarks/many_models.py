@@ -3,11 +3,11 @@
     pip install ".[benchmarks]" statsforecast
     python benchmarks/many_models.py [--n-series N] [--rounds N]
 
-The series are monthly, of 60 values, made up of a level, a trend, a season and noise; each contestant forecasts
-the six months that follow, with 80 % intervals unless it says otherwise. Each runs in a process of its own on one
-thread, and they take turns, after a run that is not counted (in which compilers run). Processor seconds count, as
-the machine may have other work; medians over the rounds. Errors are mean absolute errors, as multiples of
-those of the value a season ago.
+The series are monthly, of 60 values, made up of a level, a trend, a season and noise; each contestant
+forecasts the six months that follow, with 80 % intervals unless it says otherwise. Each runs in a process of
+its own on one thread, and they take turns, after a run that is not counted (in which compilers run).
+Processor seconds count, as the machine may have other work; medians over the rounds. Errors are mean
+absolute errors, as multiples of those of the value a season ago.
 """
 
 import argparse
