@@ -105,8 +105,8 @@ class LSTMForecasterPerSeries(BaseEstimator):
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore")  # which say that one is too short
     ...     each = LSTMForecasterPerSeries(forecaster).fit(shops)
-    >>> each.failures_
-    {'new': ValueError('The series has 3 steps, but one window of window=12 and a target 6 steps ahead ...
+    >>> str(each.failures_["new"]).partition(",")[0]
+    'The series has 3 steps'
     >>> {name: values.shape for name, values in each.forecast(6, interval=None).items()}
     {'north': (6,), 'south': (6,)}
     """
