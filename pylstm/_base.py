@@ -33,7 +33,7 @@ from ._lengths import is_step
 from ._options import WINDOW_SCALINGS, Scaling
 from ._persistence import VersionedStateMixin
 from ._typing import Array, ArrayLike, Floats
-from ._units import Levels, fit_units
+from ._units import Levels, fit_units, over_chunks
 from ._validation import (
     SERIES_DTYPES,
     aligned,
@@ -46,6 +46,7 @@ from ._validation import (
     lengths_before_padding,
     pad_sequences,
     quiet_about_nan,
+    refuse_dask,
     refuse_dates_and_masks,
     validate_sequences,
 )
@@ -468,6 +469,7 @@ class BaseLSTM(
     @quiet_about_nan
     def _check_X(self, X, lengths=None, *, reset=False):
         """X as a validated view of sequences of float64 or float32, and their lengths."""
+        refuse_dask(X=X, lengths=lengths)
         refuse_dates_and_masks("lengths", lengths)
         given = self._as_list(X, reset=reset)
         X, lengths = pad_sequences(given, lengths)
@@ -562,6 +564,7 @@ class BaseLSTM(
                 f"This {type(self).__name__} estimator requires y to be passed, but the target y "
                 "is None."
             )
+        refuse_dask(y=y, sample_weight=sample_weight)
         sequences, lengths = self._check_X(X, lengths, reset=reset)
         y = aligned(self._check_y(y, sequences, lengths, reset=reset))
         self._check_n_samples(X, sequences, y)
@@ -607,6 +610,18 @@ class BaseLSTM(
 
     def _check_held_out(self, X_val, y_val, sample_weight_val, lengths_val):
         """The samples to validate on that the caller gave, if any."""
+        if not self._are_held_out(X_val, y_val, sample_weight_val, lengths_val):
+            return None
+        validation = self._check_samples(X_val, y_val, sample_weight_val, lengths_val, reset=False)
+        self._check_n_targets_val(validation.y.shape[-1])
+        return large_enough(validation)
+
+    def _check_n_targets_val(self, n_targets):
+        if n_targets != self._n_targets:
+            raise ValueError(f"y_val has {n_targets} outputs, but y has {self._n_targets}.")
+
+    def _are_held_out(self, X_val, y_val, sample_weight_val, lengths_val):
+        """Whether there are any; what is half given is refused."""
         if X_val is None and y_val is None:
             for name, value in (
                 ("sample_weight_val", sample_weight_val),
@@ -614,7 +629,7 @@ class BaseLSTM(
             ):
                 if value is not None:
                     raise ValueError(f"{name} is provided, but X_val and y_val were not provided.")
-            return None
+            return False
         if y_val is None:
             raise ValueError("X_val is provided, but y_val was not provided.")
         if X_val is None:
@@ -624,11 +639,7 @@ class BaseLSTM(
                 "X_val and y_val are passed to fit while at the same time early_stopping is "
                 "False. When passing X_val and y_val to fit, early_stopping should be set to True."
             )
-        validation = self._check_samples(X_val, y_val, sample_weight_val, lengths_val, reset=False)
-        n_targets = validation.y.shape[-1]
-        if n_targets != self._n_targets:
-            raise ValueError(f"y_val has {n_targets} outputs, but y has {self._n_targets}.")
-        return _large_enough(validation)
+        return True
 
     def _check_same_network(self, samples):
         """Refuse to continue with parameters or targets that the network in use does not fit."""
@@ -665,7 +676,7 @@ class BaseLSTM(
             train_rows, validation_rows = hold_out_last(X, self.validation_fraction, samples.rows)
             return (
                 samples._replace(rows=train_rows),
-                _large_enough(samples._replace(rows=validation_rows)),
+                large_enough(samples._replace(rows=validation_rows)),
             )
         train_rows, validation_rows = train_test_split(
             samples.rows,
@@ -676,7 +687,7 @@ class BaseLSTM(
         )
         return (
             samples._replace(rows=train_rows),
-            _large_enough(samples._replace(rows=validation_rows)),
+            large_enough(samples._replace(rows=validation_rows)),
         )
 
     def _initialize(self, samples, random_state):
@@ -715,18 +726,21 @@ class BaseLSTM(
     @quiet_about_nan
     def _learn_units(self, samples):
         """How the network's numbers follow from those of X and y, from the samples to train on."""
-        n_features = samples.X.shape[2]
-        features = self._scaled_features(n_features)
+        n_threads = core.effective_n_threads(self.n_jobs)
+        self._learn_units_over(partial(over_chunks, samples, n_threads))
+
+    def _learn_units_over(self, over):
+        """The same from their chunks, wherever they are; see `fit_units`."""
+        features = self._scaled_features(self._architecture.n_features)
         self._standardizes = bool(self.standardize)
         self._units = fit_units(
-            samples,
+            over,
             self.window_scaling,
             features,
             self._features_of_targets(self._n_targets, features),
             standardize=self._standardizes,
             steps=self._architecture.return_sequences,
             positive=isinstance(self._loss, core.Poisson),
-            n_threads=core.effective_n_threads(self.n_jobs),
         )
 
     def _scaled_features(self, n_features):
@@ -776,11 +790,14 @@ class BaseLSTM(
         score = None
         if validation is not None:
             score = partial(self._score_samples, validation, n_threads)
-        loss = self._loss
-        if self._units.targets is not None:
-            loss = loss._for_scaled_targets(self._units.targets.scale)
-        epochs = LocalEpochs(self, self._to_network(train), loss, n_threads)
+        epochs = LocalEpochs(self, self._to_network(train), self._training_loss(), n_threads)
         TrainingLoop(self, epochs, score, incremental=incremental).run(adopt)
+
+    def _training_loss(self):
+        """What the network makes small, in the units that it learns."""
+        if self._units.targets is None:
+            return self._loss
+        return self._loss._for_scaled_targets(self._units.targets.scale)
 
     def _advice(self):
         advice = (
@@ -791,6 +808,11 @@ class BaseLSTM(
 
     def _score_samples(self, samples, n_threads):
         """Validation score of the present weights; nan if an output is not finite."""
+        to_score = self._to_score(samples, n_threads)
+        return np.nan if to_score is None else float(self._validation_score(*to_score))
+
+    def _to_score(self, samples, n_threads):
+        """Targets, what is scored for them, and weights; None if an output is not finite."""
         rows, parts, state = samples.rows, [], None
         for chunk in _chunks_of(samples.X, len(rows)):
             here = rows[chunk]
@@ -799,15 +821,14 @@ class BaseLSTM(
             )
             output, state = self._run_network(inputs, state, n_threads)
             if not np.isfinite(output).all():
-                return np.nan
+                return None
             parts.append(self._to_be_scored(output, inputs.levels))
-        y, predicted, weight = self._by_step(
+        return self._by_step(
             _rows_of(samples.lengths, rows),
             samples.y[rows],
             np.concatenate(parts),
             _rows_of(samples.sample_weight, rows),
         )
-        return float(self._validation_score(y, predicted, weight))
 
     def _by_step(self, lengths, y, predicted, weight):
         """The same with a row for each time step, if there is an output for each."""
@@ -1221,7 +1242,7 @@ def _rows_of(array, rows):
     return None if array is None else array[rows]
 
 
-def _large_enough(validation):
+def large_enough(validation):
     """The validation samples, of which a score such as R^2 needs two."""
     if len(validation.rows) < 2:
         raise ValueError(

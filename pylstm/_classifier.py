@@ -388,20 +388,28 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
             )
         return y
 
-    def _check_y(self, y, sequences, lengths, *, reset):
-        return_sequences = self.return_sequences if reset else self._architecture.return_sequences
+    def _used_labels(self, y, sequences, lengths, return_sequences):
+        """The labels, and which of them are of time steps rather than padding."""
         labels = self._labels(y, sequences, lengths, return_sequences)
         used = np.ones(labels.shape, dtype=bool)
         if labels.ndim == 2 and lengths is not None:
             used = is_step(lengths, labels.shape[1])
         check_classification_targets(labels[used])
+        return labels, used
+
+    def _set_classes(self, classes):
+        self.classes_ = classes
+        if len(classes) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs samples of at least 2 classes, got 1 class: "
+                f"{classes[0]!r}."
+            )
+
+    def _check_y(self, y, sequences, lengths, *, reset):
+        return_sequences = self.return_sequences if reset else self._architecture.return_sequences
+        labels, used = self._used_labels(y, sequences, lengths, return_sequences)
         if not hasattr(self, "classes_"):
-            self.classes_ = np.unique(labels[used])
-            if len(self.classes_) < 2:
-                raise ValueError(
-                    f"{type(self).__name__} needs samples of at least 2 classes, got 1 class: "
-                    f"{self.classes_[0]!r}."
-                )
+            self._set_classes(np.unique(labels[used]))
         # LabelEncoder would cast labels to the dtype of the classes, and so cut off longer strings.
         values, of_label = np.unique(labels[used], return_inverse=True)
         unseen = values[~np.isin(values, self.classes_)]
@@ -425,9 +433,7 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         codes = y[:, 0].astype(np.intp)
         if isinstance(self.class_weight, str):  # "balanced"
             counts = np.bincount(codes, sample_weight, minlength=len(self.classes_))
-            by_class = np.zeros(len(counts))
-            shares = counts[counts > 0] * np.count_nonzero(counts)
-            by_class[counts > 0] = counts.sum() / shares
+            by_class = balanced_weights(counts)
         else:  # of all classes, whether or not they are among these samples
             by_class = compute_class_weight(
                 self.class_weight, classes=self.classes_, y=self.classes_
@@ -478,6 +484,14 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
     def _validation_score(self, y, log_p, sample_weight):
         of_class = np.take_along_axis(log_p, y.astype(np.intp), axis=-1)[:, 0]
         return np.average(of_class, weights=sample_weight)
+
+
+def balanced_weights(counts):
+    """A weight for each class, so that all have the same sum; counts may be sums of weights."""
+    by_class = np.zeros(len(counts))
+    shares = counts[counts > 0] * np.count_nonzero(counts)
+    by_class[counts > 0] = counts.sum() / shares
+    return by_class
 
 
 # For doctest, which looks for the classes of this module by the name of it.

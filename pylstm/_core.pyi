@@ -104,3 +104,28 @@ def train(
     average: Average | None,
     n_threads: int,
 ) -> float: ...
+def slot_layout(dimensions: Dimensions, batch_size: int, itemsize: int) -> tuple[int, int]: ...
+def slot_gradient(
+    params: _Real,
+    dimensions: Dimensions,
+    samples: Samples,
+    order: _Indices,
+    numbers: _Indices,
+    batch_size: int,
+    objective: Objective,
+    dropout: Dropout | None,
+    total_weight: float,
+    gradient: _Real,
+) -> float: ...
+def apply_gradient(
+    params: _Real,
+    dimensions: Dimensions,
+    loss: float,
+    gradient: _Real,
+    penalty: float,
+    clipping: Clipping,
+    solver: Solver,
+    learning_rate: float,
+    state: OptimizerState,
+    average: Average | None,
+) -> float: ...

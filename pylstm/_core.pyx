@@ -665,9 +665,8 @@ def train(
     cdef Batch batch = batch_of[real](X, scaling, order, lengths, None, None)
     cdef Targets targets = targets_of[real](y, weight, objective)
     cdef double mean_weight = weight_of(&batch, <const real*> targets.weight) / n_visits
-    cdef double batch_loss, total_loss = 0, norm
+    cdef double batch_loss, total_loss = 0
     cdef real[::1] gradient = np.empty(net.n_params, np.float32 if real is float else np.float64)
-    cdef real scale
     cdef Call call
     if states is not None:
         batch.stateful = True
@@ -685,15 +684,10 @@ def train(
             batch_loss = batch_gradient(&call, &params[0], <real*> plan.packed, &gradient[0])
             if call.interrupt.stop:
                 break
-            if settings.fixed_highway:
-                memset(&gradient[net.highway_V], 0, (net.d - net.highway_V) * sizeof(real))
-            norm = clip(&limits, net.n_params, &gradient[0], &scale)
-            if not (isfinite(batch_loss) and isfinite(norm)):
+            if not clip_and_update(net, &limits, &settings, learning_rates[n_batches], batch_loss,
+                                   &n_steps[0], &gradient[0], &moments[0, 0], &params[0]):
                 total_loss = NAN
                 break
-            n_steps[0] += 1
-            update(net, &settings, learning_rates[n_batches], n_steps[0], &gradient[0], scale,
-                   &moments[0, 0], &params[0])
             if averaged is not None:
                 average_weights(&averaged[0], &params[0], net.n_params, decay)
             total_loss += batch_loss * batch.n
@@ -701,3 +695,72 @@ def train(
             n_batches += 1
     raise_interrupt(call.interrupt.stop)
     return total_loss / n_visits
+
+
+# ----------------------------------------------------------------------------------------------------
+# Training in pieces: slots of a batch wherever its samples are, then the update that `train` makes
+# ----------------------------------------------------------------------------------------------------
+
+def slot_layout(dimensions, Py_ssize_t batch_size, Py_ssize_t itemsize):
+    """Samples in a block, and the most slots: block k of a batch is in slot k % n_slots."""
+    cdef Plan plan = plan_of(dimensions, batch_size, 1, itemsize, ALL_GRADIENTS, ragged=False,
+                             dropout=None)
+    return plan.net.block, n_slots_of(&plan.net, batch_size)
+
+
+def slot_gradient(
+    const real[::1] params, dimensions, samples, const int64_t[::1] order,
+    const int64_t[::1] numbers, Py_ssize_t batch_size, objective, dropout, double total_weight,
+    real[::1] gradient,
+):
+    """Return a slot's part in the loss of a batch, without penalty; fill its part in the gradient.
+
+    order (n,): the samples of the slot's blocks, one block after the other; numbers (n,): those of their
+    visits in the pass; batch_size and total_weight: of the whole batch, as for `train`.
+    """
+    cdef const int64_t[::1] lengths
+    cdef const real[:, :, ::1] y
+    cdef const real[::1] weight
+    X, scaling, lengths, y, weight = fields_of(samples)
+    cdef Plan plan = plan_of(dimensions, batch_size, X.shape[1], sizeof(real), ALL_GRADIENTS,
+                             ragged=lengths is not None, dropout=dropout)
+    cdef Batch batch = batch_of[real](X, scaling, order, lengths, None, None)
+    cdef Targets targets = targets_of[real](y, weight, objective)
+    cdef Call call
+    batch.numbers = &numbers[0]
+    targets.total_weight = total_weight
+    open_call(&call, plan, &batch, plan.net.block, 1)    # of which there is one slot
+    call.targets = &targets
+    with nogil:
+        pack_parameters(&plan.net, &params[0], <real*> plan.packed, ALL_GRADIENTS)
+        run_tasks(train_task[real], &call, <real*> call.arenas)
+        collect_gradient(&plan.net, <const real*> call.slots, 1, &gradient[0])
+    raise_interrupt(call.interrupt.stop)
+    return call.losses[0]
+
+
+def apply_gradient(
+    real[::1] params, dimensions, double loss, real[::1] gradient, double penalty, clipping, solver,
+    double learning_rate, state, average,
+):
+    """What `train` does with a batch's loss and gradient, its slots' sums; return the loss.
+
+    penalty: alpha by the batch's total weight. nan, and no update, if loss or gradient is not finite.
+    """
+    cdef Plan plan = plan_of(dimensions, 1, 1, sizeof(real), ALL_GRADIENTS, ragged=False,
+                             dropout=None)
+    cdef Clipping limits = clipping_of(clipping)
+    cdef Solver settings = solver_of(solver)
+    cdef real[:, ::1] moments
+    cdef int64_t[::1] n_steps
+    cdef real[::1] averaged
+    moments, n_steps = fields_of(state)
+    if penalty > 0:
+        loss += l2_penalty(&plan.net, &params[0], penalty, &gradient[0])
+    if not clip_and_update(&plan.net, &limits, &settings, learning_rate, loss, &n_steps[0],
+                           &gradient[0], &moments[0, 0], &params[0]):
+        return NAN
+    if average is not None:
+        averaged, decay = fields_of(average)
+        average_weights(&averaged[0], &params[0], plan.net.n_params, <double> decay)
+    return loss

@@ -129,15 +129,9 @@ class LocalEpochs:
         this call alone if the learning rate is constant, which needs none).
         """
         model, samples = self._model, self._samples
-        order = self._order_of_visits()
+        order = order_of_visits(model, samples.rows)
         n_updates = -(-len(order) // int(model.batch_size))
-        rate = model.learning_rate_init
-        if model.learning_rate != "constant":
-            rate = model.learning_rate.rates(rate, n_updates, epoch, n_epochs, merits)
-        model._optimizer.learning_rate = rate
-        seed = 0
-        if model.dropout > 0 or model.recurrent_dropout > 0:
-            seed = int(model._random_state.randint(np.iinfo(np.int32).max))
+        model._optimizer.learning_rate = learning_rates(model, n_updates, epoch, n_epochs, merits)
         loss = _unchecked.train(
             model._weights.moving,
             samples.X,
@@ -156,21 +150,13 @@ class LocalEpochs:
             max_grad_value=model.max_grad_value,
             dropout=model.dropout,
             recurrent_dropout=model.recurrent_dropout,
-            seed=seed,
+            seed=seed_of_dropout(model),
             stateful=model.stateful,
             average=model._weights.average_for_pass(n_updates),
             n_threads=self._n_threads,
         )
         model._weights.after_epoch(epoch, n_epochs)
         return loss
-
-    def _order_of_visits(self):
-        model, rows = self._model, self._samples.rows
-        if model.stateful:
-            return parallel_streams(rows, int(model.batch_size))
-        if model.shuffle and len(rows) > model.batch_size:
-            return model._random_state.permutation(rows)
-        return rows
 
     def loss_of_zero_output(self):
         """Mean loss if the network's output were zero for every sample: that of zero weights."""
@@ -190,6 +176,33 @@ class LocalEpochs:
             lengths=lengths[rows] if arch.return_sequences and lengths is not None else None,
         )
         return loss
+
+
+# What the engines have in common: the random numbers of an epoch are drawn in this order.
+
+
+def order_of_visits(model, rows):
+    """The rows in the order of an epoch's visits."""
+    if model.stateful:
+        return parallel_streams(rows, int(model.batch_size))
+    if model.shuffle and len(rows) > model.batch_size:
+        return model._random_state.permutation(rows)
+    return rows
+
+
+def learning_rates(model, n_updates, epoch, n_epochs, merits):
+    """One for all updates of the epoch, or one for each."""
+    rate = model.learning_rate_init
+    if model.learning_rate == "constant":
+        return rate
+    return model.learning_rate.rates(rate, n_updates, epoch, n_epochs, merits)
+
+
+def seed_of_dropout(model):
+    """What determines what is dropped in the epoch; 0 where nothing is."""
+    if model.dropout > 0 or model.recurrent_dropout > 0:
+        return int(model._random_state.randint(np.iinfo(np.int32).max))
+    return 0
 
 
 def parallel_streams(rows, n_streams):
@@ -212,22 +225,32 @@ def merge_equal_samples(samples):
     The loss of the whole batch stays what it is, while its rounding no longer depends on the order
     of the samples, nor on whether a sample is given twice or with twice the weight.
     """
-    X, lengths, y, weight, rows, scaling = samples
+    weight = samples.sample_weight
+    first, merged = merge_equal(
+        contents(samples), None if weight is None else weight[samples.rows], samples.y.dtype
+    )
+    merged_weight = np.zeros(len(samples.X), samples.y.dtype)
+    merged_weight[samples.rows[first]] = merged
+    return samples._replace(sample_weight=merged_weight, rows=samples.rows[first])
 
-    def content(row):  # a digest: nothing of the size of X is made
+
+def contents(samples):
+    """Digests of the samples in use: nothing of the size of X is made."""
+    X, lengths, y, _, rows, _ = samples
+
+    def content(row):
         length = X.shape[1] if lengths is None else lengths[row]
         targets = y[row, :length] if y.ndim == 3 else y[row]
         sequence = X[row, :length].astype(np.float64)  # the same, whichever dtype X was given in
         return blake2b(sequence.tobytes() + targets.tobytes(), digest_size=16).digest()
 
-    _, first, group = np.unique(
-        [content(row) for row in rows], return_index=True, return_inverse=True
-    )
-    merged_weight = np.zeros(len(X), y.dtype)
-    merged_weight[rows[first]] = np.bincount(
-        group, weights=None if weight is None else weight[rows]
-    )
-    return Samples(X, lengths, y, merged_weight, rows[first], scaling)
+    return [content(row) for row in rows]
+
+
+def merge_equal(contents, weight, dtype):
+    """The first of equal ones, in an order of content, and the sums of their weights (None: ones)."""
+    _, first, group = np.unique(contents, return_index=True, return_inverse=True)
+    return first, np.bincount(group, weights=weight).astype(dtype)
 
 
 def at_their_rows(samples):

@@ -149,6 +149,51 @@ def train(
     )
 
 
+def slot_layout(arch, batch_size, dtype):
+    """Samples in a block, and the most slots: block k of a batch is in slot k % n_slots."""
+    return kernels.slot_layout(arch._dimensions, batch_size, np.dtype(dtype).itemsize)
+
+
+def slot_gradient(
+    params, X, y, arch, *, order, numbers, batch_size, loss, sample_weight, lengths, scaling,
+    total_weight, dropout, recurrent_dropout, seed,
+):  # fmt: skip
+    """A slot's part in loss and gradient of a batch, wherever its samples are; see the kernels."""
+    gradient = np.empty_like(params)
+    value = kernels.slot_gradient(
+        params,
+        arch._dimensions,
+        Samples(X, scaling, lengths, _by_step(y, arch), sample_weight),
+        order,
+        numbers,
+        batch_size,
+        Objective(loss._kind, loss._settings, 0.0),
+        _dropout(dropout, recurrent_dropout, seed),
+        total_weight,
+        gradient,
+    )
+    return value, gradient
+
+
+def apply_gradient(
+    params, loss, gradient, arch, optimizer, *, learning_rate, penalty, fixed_highway, max_grad_norm,
+    max_grad_value, average,
+):  # fmt: skip
+    """What `train` does with a batch's loss and gradient, in place; return the loss."""
+    return kernels.apply_gradient(
+        params,
+        arch._dimensions,
+        loss,
+        gradient,
+        penalty,
+        Clipping(max_grad_norm or 0.0, max_grad_value or 0.0),
+        optimizer._settings()._replace(fixed_highway=fixed_highway),
+        learning_rate,
+        OptimizerState(optimizer.moments, optimizer.step_count),
+        None if average is None else Average(*average),
+    )
+
+
 def _dropout(rate, recurrent_rate, seed):
     """None where nothing is dropped."""
     return Dropout(rate, recurrent_rate, seed) if rate or recurrent_rate else None

@@ -5,7 +5,7 @@ targets are standardised. `fit_units` learns it, `fit_highway` the linear regres
 highway starts from.
 """
 
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -128,13 +128,13 @@ def plain_units(n_features):
     return Units(None, np.ones(n_features, dtype=bool), None, plain, None)
 
 
-def fit_units(samples, kind, features, feature_of, *, standardize, steps, positive, n_threads):
+def fit_units(over, kind, features, feature_of, *, standardize, steps, positive):
     """Learn the units of samples.
 
     Parameters
     ----------
-    samples : Samples
-        Those to learn from; their weights count.
+    over : callable
+        `partial(over_chunks, samples, n_threads)`, or what does the same where the samples are.
     kind : {"last", "mean", "standard", "relative"} or None
         What windows are scaled by.
     features : ndarray of bool of shape (n_features,)
@@ -147,25 +147,22 @@ def fit_units(samples, kind, features, feature_of, *, standardize, steps, positi
         Whether there are targets for each time step.
     positive : bool
         Whether the targets must stay positive: they are divided by their mean, and not shifted.
-    n_threads : int
-        Threads to run on.
 
     Returns
     -------
     units : Units
     """
-    n_features = samples.X.shape[2]
+    n_features = len(features)
     units = plain_units(n_features)._replace(kind=kind, features=features, feature_of=feature_of)
     if feature_of is not None and (kind is not None or standardize):
         n_targets = len(feature_of)
         units = units._replace(targets=Standard(np.zeros(n_targets), np.ones(n_targets)))
     if not standardize:
         return units
-    units = units._replace(inputs=_moments(_feature_values(samples, units, n_threads), n_features))
+    units = units._replace(inputs=_moments(partial(over, units, None)))
     if units.targets is None:
         return units
-    values = _target_values(samples, units, steps, n_threads)
-    standard = _moments(values, n_targets)
+    standard = _moments(partial(over, units, steps))
     if positive:
         standard = Standard(np.zeros(n_targets), np.where(standard.mean > 0, standard.mean, 1))
     return units._replace(targets=standard)
@@ -191,60 +188,67 @@ def _step_weights(samples, rows):
     return weights
 
 
+def over_chunks(samples, n_threads, units, steps, statistic, *args):
+    """A statistic of features (`steps` None) or targets, of each chunk of the samples in their order."""
+    values = _feature_values(samples, units, n_threads)
+    if steps is not None:
+        values = _target_values(samples, units, steps, n_threads)
+    return [statistic(*chunk, *args) for chunk in values]
+
+
 def _feature_values(samples, units, n_threads):
-    """A function that gives, chunk by chunk, values (n, n_features) and weights of the same shape."""
-
-    def chunks():
-        for rows in _chunks(samples):
-            X = samples.X[rows].astype(np.float64)
-            levels = units.levels(X, _rows_of(samples.lengths, rows), n_threads)
-            if levels is not None:
-                X = (X - levels.center[:, np.newaxis]) / levels.scale[:, np.newaxis]
-            weights = np.where(np.isnan(X), 0, _step_weights(samples, rows)[..., np.newaxis])
-            yield X.reshape(-1, X.shape[2]), weights.reshape(-1, X.shape[2])
-
-    return chunks
+    """Chunk by chunk, values (n, n_features) and weights of the same shape."""
+    for rows in _chunks(samples):
+        X = samples.X[rows].astype(np.float64)
+        levels = units.levels(X, _rows_of(samples.lengths, rows), n_threads)
+        if levels is not None:
+            X = (X - levels.center[:, np.newaxis]) / levels.scale[:, np.newaxis]
+        weights = np.where(np.isnan(X), 0, _step_weights(samples, rows)[..., np.newaxis])
+        yield X.reshape(-1, X.shape[2]), weights.reshape(-1, X.shape[2])
 
 
 def _target_values(samples, units, steps, n_threads):
     """The same of targets, (n, n_targets)."""
-
-    def chunks():
-        for rows in _chunks(samples):
-            X, lengths = samples.X[rows], _rows_of(samples.lengths, rows)
-            y = units.to_network(samples.y[rows], units.levels(X, lengths, n_threads), steps)
-            weights = _step_weights(samples, rows)
-            weights = weights[..., np.newaxis] if steps else weights[:, :1]
-            yield (
-                y.reshape(-1, y.shape[-1]),
-                np.broadcast_to(weights, y.shape).reshape(-1, y.shape[-1]),
-            )
-
-    return chunks
+    for rows in _chunks(samples):
+        X, lengths = samples.X[rows], _rows_of(samples.lengths, rows)
+        y = units.to_network(samples.y[rows], units.levels(X, lengths, n_threads), steps)
+        weights = _step_weights(samples, rows)
+        weights = weights[..., np.newaxis] if steps else weights[:, :1]
+        yield (
+            y.reshape(-1, y.shape[-1]),
+            np.broadcast_to(weights, y.shape).reshape(-1, y.shape[-1]),
+        )
 
 
-def _moments(chunks, n_columns):
+def _moments(over):
     """Weighted means and deviations; 0 and 1 where nothing is observed, 1 where nothing varies.
 
-    Both are rounded to what is exact enough, so that neither the order of the samples nor a sample given
-    twice in place of a weight of 2 leaves a trace in the last digits.
+    `over(statistic, *args)` is its value for each chunk. Both are rounded to what is exact enough, so that
+    neither the order of the samples nor a sample given twice in place of a weight of 2 leaves a trace in
+    the last digits.
     """
-    total, sums, squares, magnitude = np.zeros((4, n_columns))
-    for values, weights in chunks():
-        values = np.where(weights > 0, values, 0)
-        total += weights.sum(axis=0)
-        magnitude = np.maximum(magnitude, np.abs(values).max(axis=0))
+    weights, magnitudes = zip(*over(_extent), strict=True)
+    total, magnitude = sum(weights), np.max(magnitudes, axis=0)
     total[total == 0] = 1
     unit = np.where(magnitude > 0, magnitude, 1)  # in which no square is too large
-    for values, weights in chunks():
-        sums += (weights * np.where(weights > 0, values / unit, 0)).sum(axis=0)
-    mean = sums / total
-    for values, weights in chunks():
-        squares += (weights * np.where(weights > 0, values / unit - mean, 0) ** 2).sum(axis=0)
-    scale = np.sqrt(squares / total)
+    mean = sum(over(_sum, unit)) / total
+    scale = np.sqrt(sum(over(_sum_of_squares, unit, mean)) / total)
     scale = np.where(scale > 10 * np.finfo(np.float64).eps, scale * unit, 1)
     step = np.exp2(np.floor(np.log2(scale)) - 10)
     return Standard(np.round(mean * unit / step) * step, np.round(scale / step) * step)
+
+
+def _extent(values, weights):
+    """Sum of the weights, and the largest magnitude that has any."""
+    return weights.sum(axis=0), np.abs(np.where(weights > 0, values, 0)).max(axis=0)
+
+
+def _sum(values, weights, unit):
+    return (weights * np.where(weights > 0, values / unit, 0)).sum(axis=0)
+
+
+def _sum_of_squares(values, weights, unit, mean):
+    return (weights * np.where(weights > 0, values / unit - mean, 0) ** 2).sum(axis=0)
 
 
 class Linear(NamedTuple):

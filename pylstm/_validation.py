@@ -161,6 +161,22 @@ def as_rows(name, values, dtype, *, allow_nd=False):
     return values[:, np.newaxis] if values.ndim == 1 else values
 
 
+def is_dask(values):
+    """Whether they are a Dask collection, without importing Dask."""
+    return hasattr(values, "__dask_graph__")
+
+
+def refuse_dask(**values):
+    """Refuse Dask collections, which NumPy would fetch whole without a word."""
+    for name, given in values.items():
+        if is_dask(given):
+            raise TypeError(
+                f"{name} is a Dask collection, and this reads arrays in memory. "
+                "pylstm.dask.DaskLSTMRegressor and DaskLSTMClassifier fit, predict and transform where "
+                f"the partitions are; elsewhere pass {name}.compute()."
+            )
+
+
 def refuse_dates_and_masks(name, values):
     """Refuse what NumPy turns into numbers without a word: dates, durations, and what a mask hides.
 

@@ -178,6 +178,23 @@ cdef void update(
         adam_update(solver, learning_rate, n_steps, gradient, scale, n, moments, moments + n, params)
 
 
+cdef bint clip_and_update(
+    const Net* net, const Clipping* limits, const Solver* solver, double learning_rate, double loss,
+    int64_t* n_steps, real* gradient, real* moments, real* params,
+) noexcept nogil:
+    """Clip a batch's gradient, and update by it unless it or the loss is not finite; whether it did."""
+    cdef real scale
+    cdef double norm
+    if solver.fixed_highway:
+        memset(gradient + net.highway_V, 0, (net.d - net.highway_V) * sizeof(real))
+    norm = clip(limits, net.n_params, gradient, &scale)
+    if not (isfinite(loss) and isfinite(norm)):
+        return False
+    n_steps[0] += 1
+    update(net, solver, learning_rate, n_steps[0], gradient, scale, moments, params)
+    return True
+
+
 cdef void average_weights(
     real* average, const real* params, Py_ssize_t n, double decay,
 ) noexcept nogil:

@@ -1,0 +1,555 @@
+"""The estimators on Dask collections."""
+
+import inspect
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from .. import core
+from .._base import large_enough
+from .._classifier import LSTMClassifier, balanced_weights
+from .._fitting import Samples, TrainingLoop
+from .._public import public_in
+from .._regressor import LSTMRegressor
+from .._validation import is_dask
+from . import _partitions
+from ._cluster import Cluster
+from ._epochs import LocalUpdates, Parts, SynchronousEpochs, for_workers
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_NAMES = ("X", "y", "sample_weight", "lengths")
+_NAMES_VAL = ("X_val", "y_val", "sample_weight_val", "lengths_val")
+
+
+def _takes_parameters_of(plain):
+    """Decorator of a constructor: its signature is the plain estimator's, with `client` and `updates`."""
+
+    def take(init):
+        own = [
+            parameter
+            for parameter in inspect.signature(init).parameters.values()
+            if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        ]
+        names = {parameter.name for parameter in own}
+        others = inspect.signature(plain.__init__).parameters.values()
+        others = [parameter for parameter in others if parameter.name not in names]
+        init.__signature__ = inspect.Signature([*own, *others])
+        return init
+
+    return take
+
+
+class DaskLSTM:
+    """What both estimators do on Dask collections; everything else is the plain estimator's."""
+
+    _plain: type
+
+    # Copies
+
+    def to_local(self):
+        """The plain estimator, which needs no Dask.
+
+        Returns
+        -------
+        model : LSTMRegressor or LSTMClassifier
+            With the same parameters; fitted, with weights of its own, if this one is.
+        """
+        model = self._as_plain()
+        return model._copy_to_continue() if hasattr(model, "_weights") else model._clone()
+
+    @classmethod
+    def from_local(cls, model, **parameters):
+        """The estimator on Dask of a plain one: of a checkpoint, say, from which to go on.
+
+        Parameters
+        ----------
+        model : LSTMRegressor or LSTMClassifier
+            Fitted or not.
+        **parameters : dict
+            Parameters to set: `client`, `updates`, `warm_start`, `max_iter` and the like.
+
+        Returns
+        -------
+        estimator : DaskLSTMRegressor or DaskLSTMClassifier
+        """
+        if not isinstance(model, cls._plain):
+            raise TypeError(
+                f"model must be an instance of pylstm.{cls._plain.__name__}, got "
+                f"{type(model).__name__}."
+            )
+        estimator = cls(**model.get_params(deep=False))
+        if hasattr(model, "_weights"):
+            estimator._adopt(model._copy_to_continue())
+        return estimator.set_params(**parameters)
+
+    def _as_plain(self):
+        """A plain estimator that shares what was learned."""
+        model = object.__new__(self._plain)
+        vars(model).update(vars(self))
+        del model.client, model.updates
+        return model
+
+    def _without_client(self):
+        model = self._snapshot()
+        model.client = None
+        return model
+
+    def _clone(self):
+        model = self._without_client()
+        model.callbacks = None  # they may refuse to be copied
+        return BaseEstimator.__sklearn_clone__(model).set_params(callbacks=self.callbacks)
+
+    def __sklearn_clone__(self):
+        if self.client is None:
+            return BaseEstimator.__sklearn_clone__(self)
+        return BaseEstimator.__sklearn_clone__(self._without_client()).set_params(
+            client=self.client
+        )
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "client": None}  # which belongs to this process
+
+    # Fitting
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        lengths: Any = None,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+        lengths_val: Any = None,
+    ) -> "Self":
+        """Learn from sequences and their targets in the partitions of Dask collections.
+
+        Parameters
+        ----------
+        X : dask.array.Array of shape (n_samples, n_timesteps, n_features) or (n_samples, n_columns), \
+                or dask.dataframe.DataFrame
+            The sequences. Each chunk of an array has whole samples.
+
+        y : dask.array.Array, or dask.dataframe.Series or DataFrame
+            The targets; an array is cut as `X` is.
+
+        sample_weight, lengths : dask.array.Array or dask.dataframe.Series, default=None
+            Weights and numbers of time steps of the samples.
+
+        X_val, y_val, sample_weight_val, lengths_val : as the above, default=None
+            Samples to validate on, with `early_stopping`.
+
+        Returns
+        -------
+        self : estimator
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of the plain estimator; also for what is not in Dask collections, and for what the fit does
+            not do on them.
+
+        RuntimeError
+            If the cluster fails: the connection is lost, no worker is left, or they keep dying. The
+            estimator stays as it was.
+        """
+        self._refuse_what_is_for_one_machine()
+        held_out = (X_val, y_val, sample_weight_val, lengths_val)
+        plain = self._as_plain()
+        plain._check_combinations()
+        continuing = self.warm_start and hasattr(self, "_weights")
+        model = plain._copy_to_continue() if continuing else plain._clone()
+        with Cluster(self.client) as cluster:
+            given = _partitions.partitions_of(X, y, sample_weight, lengths, _NAMES)
+            parts, classes = self._set_up(cluster, model, given, continuing)
+            validation = None
+            if model._are_held_out(*held_out):
+                given = _partitions.partitions_of(*held_out, _NAMES_VAL)
+                raws, _ = _described(cluster, model, given)
+                validation, summaries = _checked(cluster, model, raws)
+                model._check_n_targets_val(summaries[0].n_targets)
+                large_enough(_stub(validation.n_samples))
+            elif self.early_stopping:
+                train, held_out = model._split(_stub(parts.n_samples, y=classes), None)
+                validation = parts.take(held_out.rows).using(cluster)
+                parts = parts.take(train.rows)
+            parts = parts.using(cluster)
+            if not continuing:
+                model._learn_units_over(partial(_over, cluster, model, parts))
+            self._train_on(cluster, model, parts, validation)
+        return self
+
+    def _refuse_what_is_for_one_machine(self):
+        refused = {
+            "stateful": "states are carried from window to window, and partitions know no order in time",
+            "highway": "its regression is solved over all windows at once",
+        }
+        if self.updates == "local":
+            refused["averaging"] = "weights are averaged over partitions already"
+        for name, reason in refused.items():
+            value = getattr(self, name, None)
+            if value not in (False, 0, None):
+                with_local = " with updates='local'" if name == "averaging" else ""
+                raise ValueError(
+                    f"{name}={value!r} is not there on Dask collections{with_local}: {reason}. Leave "
+                    f"it at its default, or fit {self._plain.__name__} on one machine."
+                )
+
+    def _set_up(self, cluster, model, given, continuing):
+        """Make the network; the checked partitions, and the targets by which they may be split."""
+        raws, descriptions = _described(cluster, model, given)
+        if hasattr(model, "_set_classes") and not continuing:
+            model._set_classes(np.unique(np.concatenate([d.classes for d in descriptions])))
+        class_weight = getattr(model, "class_weight", None)
+        if class_weight == "balanced" and not model.return_sequences:
+            model.class_weight = _balanced(model.classes_, descriptions)
+        if not continuing:
+            (first,) = cluster.run(_partitions.first_rows, raws[:1])
+            samples = model._check_samples(first.X, first.y, None, first.lengths, reset=True)
+            model._initialize(samples, check_random_state(self.random_state))
+        parts, summaries = _checked(cluster, model, raws)
+        if class_weight is not None:
+            model.class_weight = class_weight
+        if continuing:
+            model._check_same_network(_stub(0, summaries[0].n_targets))
+        elif parts.lengths is not None:
+            model.n_timesteps_ = None
+        strata = [summary.strata for summary in summaries]
+        return parts, None if strata[0] is None else np.concatenate(strata)
+
+    def _train_on(self, cluster, model, parts, validation):
+        model._set_optimizer()
+        model._carries_state = False
+        futures = cluster.start(_partitions.to_network, parts.futures, model=for_workers(model))
+        cluster.forget([parts.futures])
+        parts = parts._replace(futures=futures)
+        engine = {"synchronous": SynchronousEpochs, "local": LocalUpdates}[self.updates]
+        epochs = engine(cluster, model, parts, model._training_loss())
+        score = None if validation is None else partial(_score, cluster, model, validation)
+        loop = TrainingLoop(model, epochs, score, incremental=False)
+        loop.run(partial(self._adopt, model))
+
+    # Using what was learned
+
+    def _lazily(self, method, X, lengths):
+        """A method of the plain estimator, partition by partition; a Dask array."""
+        import dask.array
+        from dask import delayed
+
+        check_is_fitted(self)
+        model = for_workers(self._as_plain())
+        blocks = _partitions.blocks_of(X)
+        of_lengths = len(blocks) * [None]
+        if lengths is not None:
+            of_lengths = _partitions.blocks_of(lengths, like=X)
+        if len(of_lengths) != len(blocks):
+            raise ValueError(
+                f"X has {len(blocks)} partitions and lengths {len(of_lengths)}: cut both alike."
+            )
+        like = _one_sample(X, model)
+        steps = None if lengths is None else np.full(1, like.shape[1])
+        result = getattr(model, method)(like, lengths=steps)
+        rows = X.chunks[0] if hasattr(X, "chunks") else len(blocks) * [np.nan]
+        shared = delayed(model)
+        call = delayed(_call, pure=True)
+        return dask.array.concatenate(
+            [
+                dask.array.from_delayed(
+                    call(shared, method, block, of_block, result[:0]),
+                    (n, *result.shape[1:]),
+                    meta=result[:0],
+                )
+                for block, of_block, n in zip(blocks, of_lengths, rows, strict=True)
+            ],
+            allow_unknown_chunksizes=True,
+        )
+
+    def transform(self, X, *, lengths=None):
+        """As of the plain estimator; of a Dask collection lazily, as a Dask array.
+
+        Parameters
+        ----------
+        X : array-like or Dask collection
+            The sequences.
+        lengths : array-like or Dask collection, default=None
+            Time steps of each sample; None means all.
+
+        Returns
+        -------
+        X_new : ndarray or dask.array.Array
+            Hidden states, as the plain estimator gives them.
+        """
+        if is_dask(X):
+            return self._lazily("transform", X, lengths)
+        return super().transform(X, lengths=lengths)
+
+    def predict(self, X, *, lengths=None, **options):
+        """As of the plain estimator; of a Dask collection lazily, as a Dask array.
+
+        Parameters
+        ----------
+        X : array-like or Dask collection
+            The sequences.
+        lengths : array-like or Dask collection, default=None
+            Time steps of each sample; None means all.
+        **options : dict
+            Those of the plain estimator, for arrays alone.
+
+        Returns
+        -------
+        y : ndarray or dask.array.Array
+            Predictions, as the plain estimator gives them.
+        """
+        if not is_dask(X):
+            return super().predict(X, lengths=lengths, **options)
+        if options:
+            raise TypeError(
+                f"predict of a Dask collection does not take {', '.join(options)}: use "
+                "X.map_blocks with to_local()."
+            )
+        return self._lazily("predict", X, lengths)
+
+
+@public_in("pylstm.dask")
+class DaskLSTMRegressor(DaskLSTM, LSTMRegressor):
+    """`LSTMRegressor` that learns from Dask arrays and DataFrames, where their partitions are.
+
+    Everything that it has learned, and what it does with arrays in memory, is as of
+    :class:`pylstm.LSTMRegressor`, whose parameters it has beside these two.
+
+    Parameters
+    ----------
+    hidden_size, num_layers, **parameters : as of :class:`pylstm.LSTMRegressor`
+        `batch_size` counts the samples of an update over all partitions; with `updates="local"`, of one in
+        a partition. `stateful` and `highway` are refused.
+
+    client : dask.distributed.Client, default=None
+        Whose workers train; None means the current one. It is in no pickle.
+
+    updates : {{"synchronous", "local"}}, default="synchronous"
+        - "synchronous": the updates that one machine would make, so that the fit has the very bits of
+          :class:`pylstm.LSTMRegressor` on the concatenated data. Each update asks the workers once, for
+          which it should have a large batch; with `shuffle` the samples change places in every epoch.
+        - "local": each partition trains for an epoch by itself, then weights, and the optimiser's moments,
+          are averaged (local SGD). Samples stay where they are, and an epoch asks the workers once.
+          The result depends on the partitions, but not on the workers.
+
+    See Also
+    --------
+    pylstm.LSTMRegressor : The same on one machine; it describes all parameters and attributes.
+    """
+
+    _plain = LSTMRegressor
+    _parameter_constraints: dict = {  # noqa: RUF012 (scikit-learn's name and form)
+        **LSTMRegressor._parameter_constraints,
+        "client": "no_validation",
+        "updates": [StrOptions({"synchronous", "local"})],
+    }
+
+    @_takes_parameters_of(LSTMRegressor)
+    def __init__(
+        self,
+        hidden_size: int = 32,
+        num_layers: int = 1,
+        *,
+        client: Any = None,
+        updates: str = "synchronous",
+        **parameters: Any,
+    ) -> None:
+        super().__init__(hidden_size, num_layers, **parameters)
+        self.client = client
+        self.updates = updates
+
+
+@public_in("pylstm.dask")
+class DaskLSTMClassifier(DaskLSTM, LSTMClassifier):
+    """`LSTMClassifier` that learns from Dask arrays and DataFrames, where their partitions are.
+
+    Everything that it has learned, and what it does with arrays in memory, is as of
+    :class:`pylstm.LSTMClassifier`, whose parameters it has beside these two. A partition need not have
+    samples of each class.
+
+    Parameters
+    ----------
+    hidden_size, num_layers, **parameters : as of :class:`pylstm.LSTMClassifier`
+        See :class:`DaskLSTMRegressor`.
+
+    client : dask.distributed.Client, default=None
+        See :class:`DaskLSTMRegressor`.
+
+    updates : {{"synchronous", "local"}}, default="synchronous"
+        See :class:`DaskLSTMRegressor`.
+
+    See Also
+    --------
+    pylstm.LSTMClassifier : The same on one machine; it describes all parameters and attributes.
+    """
+
+    _plain = LSTMClassifier
+    _parameter_constraints: dict = {  # noqa: RUF012 (scikit-learn's name and form)
+        **LSTMClassifier._parameter_constraints,
+        "client": "no_validation",
+        "updates": [StrOptions({"synchronous", "local"})],
+    }
+
+    @_takes_parameters_of(LSTMClassifier)
+    def __init__(
+        self,
+        hidden_size: int = 32,
+        num_layers: int = 1,
+        *,
+        client: Any = None,
+        updates: str = "synchronous",
+        **parameters: Any,
+    ) -> None:
+        super().__init__(hidden_size, num_layers, **parameters)
+        self.client = client
+        self.updates = updates
+
+    def predict_proba(self, X, *, lengths=None):
+        """As of the plain estimator; of a Dask collection lazily, as a Dask array.
+
+        Parameters
+        ----------
+        X : array-like or Dask collection
+            The sequences.
+        lengths : array-like or Dask collection, default=None
+            Time steps of each sample; None means all.
+
+        Returns
+        -------
+        p : ndarray or dask.array.Array
+            Probabilities, as the plain estimator gives them.
+        """
+        if is_dask(X):
+            return self._lazily("predict_proba", X, lengths)
+        return super().predict_proba(X, lengths=lengths)
+
+
+# -- of a fit -------------------------------------------------------------------------------------
+
+
+def _stub(n, n_targets=1, y=None):
+    """Samples of which only their number, or their targets, are looked at."""
+    y = np.empty((n, n_targets)) if y is None else y
+    return Samples(np.empty((n, 0, 0)), None, y, None, np.arange(n))
+
+
+def _unfitted(model):
+    """For a look at partitions, which knows nothing of others."""
+    return model._clone().set_params(callbacks=None)
+
+
+def _described(cluster, model, given):
+    """The partitions that have something to learn from, and what the client has to know of them."""
+    raws = cluster.compute(given)
+    descriptions = cluster.run(_partitions.describe, raws, model=_unfitted(model))
+    used = [k for k, told in enumerate(descriptions) if told.has_weight]
+    if not used:
+        n = sum(told.n_samples for told in descriptions)
+        reason = "sample_weight must contain at least one non-zero number" if n else "X is empty"
+        raise ValueError(f"There is nothing to learn from in {len(given)} partitions: {reason}.")
+    return [raws[k] for k in used], [descriptions[k] for k in used]
+
+
+def _checked(cluster, model, raws):
+    futures = cluster.start(_partitions.check, raws, model=for_workers(model))
+    cluster.forget([raws])  # made again if a worker dies
+    has_strata = hasattr(model, "_set_classes") and model.early_stopping
+    summaries = cluster.run(_partitions.summarize, futures, with_strata=has_strata)
+    n = [len(summary.rows) for summary in summaries]
+    T = summaries[0].shape[1]
+    lengths = weight = None
+    if any(summary.lengths is not None for summary in summaries):
+        lengths = np.concatenate(
+            [
+                np.full(len(s.rows), T, np.int64) if s.lengths is None else s.lengths
+                for s in summaries
+            ]
+        )
+    if summaries[0].weight is not None:
+        weight = np.concatenate([summary.weight for summary in summaries])
+    parts = Parts(
+        futures,
+        np.repeat(np.arange(len(n)), n),
+        np.concatenate([summary.rows for summary in summaries]),
+        weight,
+        lengths,
+        T,
+    )
+    return parts, summaries
+
+
+def _balanced(classes, descriptions):
+    counts = np.zeros(len(classes))
+    for told in descriptions:
+        np.add.at(counts, np.searchsorted(classes, told.classes), told.weights_of_classes)
+    return dict(zip(classes.tolist(), balanced_weights(counts).tolist(), strict=True))
+
+
+def _over(cluster, model, parts, units, steps, statistic, *args):
+    """As `_units.over_chunks`, over all partitions."""
+    results = cluster.run(
+        _partitions.statistics_of,
+        parts.futures,
+        n_threads=core.effective_n_threads(model.n_jobs),
+        units=units,
+        steps=steps,
+        statistic=statistic,
+        args=args,
+    )
+    return [value for result in results for value in result]
+
+
+def _score(cluster, model, parts):
+    """As `BaseLSTM._score_samples`: predictions come to the client, samples do not."""
+    results = cluster.run(_partitions.to_score, parts.futures, model=for_workers(model))
+    if any(result is None for result in results):
+        return np.nan
+    y, predicted, weight = zip(*results, strict=True)
+    order = np.argsort(np.argsort(parts.part, kind="stable"), kind="stable")
+    if model._architecture.return_sequences:
+        steps = np.full(parts.n_samples, parts.n_timesteps) if parts.lengths is None else parts.lengths
+        order = _steps_in_order(steps, np.argsort(parts.part, kind="stable"))
+    return float(
+        model._validation_score(
+            np.concatenate(y)[order],
+            np.concatenate(predicted)[order],
+            None if weight[0] is None else np.concatenate(weight)[order],
+        )
+    )
+
+
+def _steps_in_order(steps, by_part):
+    """Places of the time steps of samples, that come by partition, in the order of the samples."""
+    ends = np.empty(len(steps), dtype=np.intp)
+    ends[by_part] = np.cumsum(steps[by_part])
+    return np.concatenate([np.arange(end - n, end) for end, n in zip(ends, steps, strict=True)])
+
+
+# -- of a prediction ------------------------------------------------------------------------------
+
+
+def _one_sample(X, model):
+    """Zeros in the form of X: what is made of them tells the form of the result."""
+    dtype = getattr(X, "dtype", np.float64)
+    dtype = dtype if dtype in (np.float32, np.float64) else np.float64
+    if hasattr(X, "columns"):
+        import pandas
+
+        return pandas.DataFrame(np.zeros((1, len(X.columns))), columns=list(X.columns))
+    return np.zeros((1, *X.shape[1:]), dtype)
+
+
+def _call(model, method, X, lengths, empty):
+    return getattr(model, method)(X, lengths=lengths) if len(X) else empty
