@@ -60,20 +60,18 @@ def partitions_of(X, y, sample_weight, lengths, names):
                 "estimators of pylstm take what is in memory."
             )
     columns = {
-        name: [None] if values is None else blocks_of(values, like=X)
-        for name, values in given.items()
+        name: blocks_of(values, like=X) for name, values in given.items() if values is not None
     }
     n = len(columns[names[0]])
     for name, blocks in columns.items():
-        if blocks == [None]:
-            columns[name] = n * [None]
-        elif len(blocks) != n:
+        if len(blocks) != n:
             raise ValueError(
                 f"{names[0]} has {n} partitions and {name} {len(blocks)}: cut both alike, by "
                 "rechunk or repartition."
             )
+    rows = zip(*(columns.get(name, n * [None]) for name in names), strict=True)
     make = delayed(Raw, pure=False)
-    return [make(k, *row) for k, row in enumerate(zip(*columns.values(), strict=True))]
+    return [make(k, *row) for k, row in enumerate(rows)]
 
 
 def blocks_of(values, like=None):
