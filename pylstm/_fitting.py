@@ -128,11 +128,26 @@ class LocalEpochs:
         `epoch` counts from 0, `n_epochs` are planned, and `merits` has a figure for each one done (of
         this call alone if the learning rate is constant, which needs none).
         """
-        model, samples = self._model, self._samples
-        order = order_of_visits(model, samples.rows)
+        weights = self._model._weights
+        order, rates, seed = self.plan(epoch, n_epochs, merits)
+        average = weights.average_for_pass(-(-len(order) // int(self._model.batch_size)))
+        loss = self.run_batches(order, rates, seed, average)
+        weights.after_epoch(epoch, n_epochs)
+        return loss
+
+    def plan(self, epoch, n_epochs, merits):
+        """Of a pass: the rows in the order of their visits, learning rates, the seed of dropout."""
+        model = self._model
+        order = order_of_visits(model, self._samples.rows)
         n_updates = -(-len(order) // int(model.batch_size))
-        model._optimizer.learning_rate = learning_rates(model, n_updates, epoch, n_epochs, merits)
-        loss = _unchecked.train(
+        rates = learning_rates(model, n_updates, epoch, n_epochs, merits)
+        return order, rates, seed_of_dropout(model)
+
+    def run_batches(self, order, rates, seed, average=None):
+        """Visit these rows, batch by batch; their mean loss."""
+        model, samples = self._model, self._samples
+        model._optimizer.learning_rate = rates
+        return _unchecked.train(
             model._weights.moving,
             samples.X,
             samples.y,
@@ -150,13 +165,16 @@ class LocalEpochs:
             max_grad_value=model.max_grad_value,
             dropout=model.dropout,
             recurrent_dropout=model.recurrent_dropout,
-            seed=seed_of_dropout(model),
+            seed=seed,
             stateful=model.stateful,
-            average=model._weights.average_for_pass(n_updates),
+            average=average,
             n_threads=self._n_threads,
         )
-        model._weights.after_epoch(epoch, n_epochs)
-        return loss
+
+    def weight_of(self, rows):
+        """The sum of their weights, or their number."""
+        weight = self._samples.sample_weight
+        return float(len(rows) if weight is None else weight[rows].sum(dtype=np.float64))
 
     def loss_of_zero_output(self):
         """Mean loss if the network's output were zero for every sample: that of zero weights."""

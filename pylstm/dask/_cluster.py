@@ -12,6 +12,10 @@ import uuid
 # Seconds between two looks at whether the cluster still lives, while results are awaited.
 _LOOK_EVERY = 2.0
 
+# Bytes from which an argument of many tasks goes to one worker, from which the others fetch it: one message
+# a worker in place of one a task, for a step more on the way.
+_SHARED_FROM = 2**18
+
 
 class Cluster:
     """The tasks of one call; a context manager, at whose end the scheduler forgets them.
@@ -20,70 +24,130 @@ class Cluster:
     ----------
     client : distributed.Client or None
         None means the current one.
+    persist : bool
+        Whether what is derived of partitions stays in the workers' memory, or is made anew at each use.
     """
 
-    def __init__(self, client):
+    def __init__(self, client, *, persist=True):
         import dask.config
         from dask.utils import parse_timedelta
 
         self._client = _check_client(client)
-        self._kept = []
+        self._persist = persist
+        self._kept = {}  # futures by key
         self._numbers = itertools.count()
-        self._name = f"pylstm-{uuid.uuid4().hex[:12]}"
+        self._token = uuid.uuid4().hex
+        self._partition_of = {}  # of a task's key, for errors
         self._patience = parse_timedelta(dask.config.get("pylstm.no-workers-timeout", "60s"))
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.forget(self._kept)
+        self.forget(list(self._kept.values()))
+
+    def n_threads(self):
+        """Those of all workers that there are now, at least 1."""
+        return max(1, sum(self._client.nthreads().values()))
+
+    # Tasks
+
+    def load(self, delayed):
+        """The partitions that delayed objects give."""
+        for number, partition in enumerate(delayed):
+            self._partition_of[partition.key] = number
+        if not self._persist:
+            return delayed
+        return self._keep(self._client.compute(delayed))
+
+    def derive(self, function, partitions, *columns, **common):
+        """What becomes of each partition."""
+        if self._persist:
+            return self.start(function, partitions, *columns, **common)
+        return self._delay(function, partitions, *columns, **common)
 
     def start(self, function, *columns, **common):
-        """A task for each row of `columns`; its arguments are futures too. Kept until the end."""
-        prefix = f"{self._name}-{next(self._numbers)}-{function.__name__}"
-        futures = []
-        self._kept.append(futures)
-        for number, row in enumerate(zip(*columns, strict=True)):
-            key = f"{prefix}-{number}"
-            futures.append(self._client.submit(function, *row, **common, key=key, pure=False))
-        return futures
+        """A future for each row of `columns`, whose items may be futures too. Kept until the end."""
+        if any(hasattr(value, "dask") for column in columns for value in column):
+            futures = self._client.compute(self._delay(function, *columns, **common))
+        else:
+            futures = [
+                self._client.submit(function, *row, **common, key=key, pure=False)
+                for key, row in self._rows(function, columns)
+            ]
+        return self._keep(futures)
 
-    def compute(self, delayed):
-        """Futures of delayed objects, kept until the end."""
-        futures = self._client.compute(delayed)
-        self._kept.append(futures)
+    def _delay(self, function, *columns, **common):
+        from dask import delayed
+
+        task = delayed(function, pure=False)
+        return [
+            task(*row, **common, dask_key_name=key) for key, row in self._rows(function, columns)
+        ]
+
+    def _rows(self, function, columns):
+        """The rows, each with a key that tells of which partition it is if the first item does."""
+        group = f"{function.__name__}-{self._token}{next(self._numbers)}"
+        for number, row in enumerate(zip(*columns, strict=True)):
+            key = (group, number)
+            partition = self._partition_of.get(getattr(row[0], "key", None))
+            if partition is not None:
+                self._partition_of[key] = partition
+            yield key, row
+
+    def share(self, value, n_bytes):
+        """An argument of many tasks: itself, or a future if it is large."""
+        return value if n_bytes < _SHARED_FROM else self.start(_itself, [value])[0]
+
+    def _keep(self, futures):
+        self._kept.update((future.key, future) for future in futures)
         return futures
 
     def forget(self, futures):
-        """Let the scheduler forget them, whether or not they are done."""
-        for part in futures:
-            for future in part:
+        """Let the scheduler forget them, whether or not they are done; leave alone what is no future."""
+        for future in futures:
+            if self._kept.pop(getattr(future, "key", None), None) is not None:
                 future.release()
-        self._kept = [part for part in self._kept if not any(part is other for other in futures)]
+
+    # Results
 
     def run(self, function, *columns, **common):
-        """The results of such tasks, in order."""
-        futures = self.start(function, *columns, **common)
-        try:
-            return self.collect(futures)
-        finally:
-            self.forget([futures])
-
-    def collect(self, futures):
-        """Their results.
+        """The results of such tasks, in order.
 
         Raises
         ------
         RuntimeError
-            If the scheduler is gone, no worker comes, or workers keep dying; what a task raises otherwise.
+            If the scheduler is gone, no worker comes, workers keep dying, or a partition cannot be computed;
+            TypeError and ValueError of its samples as `_partitions` raises them.
         """
+        futures = self.start(function, *columns, **common)
+        try:
+            return self._collect(futures)
+        finally:
+            self.forget(futures)
+
+    def _collect(self, futures):
         from distributed import CancelledError, KilledWorker
 
+        try:
+            return self._wait(futures)
+        except KilledWorker as error:
+            raise _broken_off(f"workers died again and again at the same task ({error})") from error
+        except (CancelledError, asyncio.CancelledError) as error:
+            raise _broken_off(
+                f"the connection to the scheduler, or a partition, is lost ({error})"
+            ) from error
+        except _AloneError as error:
+            raise _broken_off(error) from None
+        except Exception as error:
+            if self._client.status != "running":
+                raise _broken_off(f"the connection to the scheduler is lost ({error})") from error
+            raise self._naming_partition(error, futures) from error
+
+    def _wait(self, futures):
+        """Their results, or an error soon after nobody is there to compute them."""
         client = self._client
-        lost = (
-            "The fit was broken off: {}. If it had a pylstm.training.Checkpoint, it can go on from the "
-            "last epoch: DaskLSTMRegressor.from_local(joblib.load(path), warm_start=True)."
-        )
+        gathering = None
 
         async def begin():
             return asyncio.ensure_future(client.gather(futures, asynchronous=True))
@@ -99,39 +163,48 @@ class Cluster:
                 if gathering.done():
                     return gathering.result()
                 without_workers = self._check_alive(without_workers)
-        except KilledWorker as error:
-            raise RuntimeError(
-                lost.format(f"workers died again and again at the same task ({error})")
-            ) from error
-        except (CancelledError, asyncio.CancelledError, OSError) as error:
-            if client.status == "running" and isinstance(error, OSError):
-                raise  # of a task that reads a file, say
-            raise RuntimeError(
-                lost.format(f"the connection to the scheduler, or a partition, is lost ({error})")
-            ) from error
-        except _Alone as error:
-            raise RuntimeError(lost.format(error)) from None
         finally:
-            if client.status == "running":
+            if gathering is not None and not gathering.done() and client.status == "running":
                 client.loop.add_callback(gathering.cancel)
 
     def _check_alive(self, without_workers):
         """Since when there has been no worker, or None."""
         if self._client.status != "running":
-            raise _Alone("the connection to the scheduler is lost")
+            raise _AloneError("the connection to the scheduler is lost")
         if self._client.scheduler_info()["workers"]:
             return None
         now = time.monotonic()
         if without_workers is not None and now - without_workers > self._patience:
-            raise _Alone(
+            raise _AloneError(
                 f"the scheduler has had no worker for {self._patience:g} seconds "
                 "(pylstm.no-workers-timeout in Dask's configuration)"
             )
         return without_workers or now
 
+    def _naming_partition(self, error, futures):
+        """The error itself if it tells where it is from, or else one that does."""
+        failed = [future for future in futures if future.status == "error"]
+        partition = self._partition_of.get(failed[0].key) if failed else None
+        if partition is None or str(error).startswith("Partition "):
+            return error
+        return RuntimeError(
+            f"Partition {partition} could not be computed: {type(error).__name__}: {error}"
+        )
 
-class _Alone(Exception):
+
+class _AloneError(Exception):
     """Nobody is there to run the tasks."""
+
+
+def _broken_off(reason):
+    return RuntimeError(
+        f"The fit was broken off: {reason}. If it had a pylstm.training.Checkpoint, it can go on from the "
+        "last epoch: from_local(joblib.load(path), warm_start=True) makes an estimator that does."
+    )
+
+
+def _itself(value):
+    return value
 
 
 def _check_client(client):

@@ -4,6 +4,7 @@
 sums are made here in an order that data alone determine.
 """
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -53,7 +54,7 @@ class Parts(NamedTuple):
     def using(self, cluster):
         """The same, with partitions that use these rows alone; those without any are left out."""
         present, part = np.unique(self.part, return_inverse=True)
-        futures = cluster.start(
+        futures = cluster.derive(
             _partitions.use_rows,
             [self.futures[k] for k in present],
             [self.row[self.part == k] for k in present],
@@ -90,34 +91,54 @@ class Epochs:
 
 
 class LocalUpdates(Epochs):
-    """Local SGD (Stich 2019): each partition trains for an epoch by itself, then weights are averaged.
+    """Local SGD (Stich 2019): each partition trains by itself, from time to time weights are averaged.
 
-    So are the optimiser's moments: nothing stays with a worker from one epoch to the next.
+    So are the optimiser's moments: nothing stays with a worker from one round to the next.
     """
+
+    def __init__(self, cluster, model, parts, loss, average_every):
+        super().__init__(cluster, model, parts, loss)
+        n_batches = -(-np.bincount(parts.part) // int(model.batch_size))
+        n = int(n_batches.max())
+        step = n if average_every is None else int(average_every)
+        self._rounds = [slice(start, start + step) for start in range(0, n, step)]
 
     def run_epoch(self, epoch, n_epochs, merits):
         """As `LocalEpochs`."""
         model, parts = self._model, self._parts
         seeds = model._random_state.randint(np.iinfo(np.int32).max, size=len(parts.futures))
-        results = self._cluster.run(
-            _partitions.update_locally,
-            parts.futures,
-            seeds.tolist(),
-            model=for_workers(model, training=True),
-            loss=self._loss,
-            epoch=epoch,
-            n_epochs=n_epochs,
-            merits=merits,
-        )
-        shares = np.bincount(parts.part, parts.weight, minlength=len(results))
-        shares = shares / shares.sum()
-        losses, weights, moments, counts = zip(*results, strict=True)
-        loss = float(np.dot(shares, losses))
-        if np.isfinite(loss):
-            _average(model._weights.moving, weights, shares)
-            _average(model._optimizer.moments, moments, shares)
-            model._optimizer.step_count[:] = np.max(counts, axis=0)
-        return loss
+        losses, weights = [], []
+        for batches in self._rounds:
+            shared = self._cluster.share(
+                for_workers(model, training=True),
+                model._parameters.nbytes * (1 + len(model._optimizer.moments)),
+            )
+            results = self._cluster.run(
+                _partitions.update_locally,
+                parts.futures,
+                seeds.tolist(),
+                model=shared,
+                loss=self._loss,
+                batches=batches,
+                epoch=epoch,
+                n_epochs=n_epochs,
+                merits=merits,
+            )
+            self._cluster.forget([shared])
+            results = [result for result in results if result is not None]
+            of_round, losses_of_round, *changed = zip(*results, strict=True)
+            if not np.isfinite(losses_of_round).all():
+                return np.nan
+            losses += losses_of_round
+            weights += of_round
+            self._take_average(np.array(of_round) / sum(of_round), *changed)
+        return float(np.dot(losses, weights) / sum(weights))
+
+    def _take_average(self, shares, parameters, moments, step_counts):
+        model = self._model
+        _average(model._weights.moving, parameters, shares)
+        _average(model._optimizer.moments, moments, shares)
+        model._optimizer.step_count[:] = np.max(step_counts, axis=0)
 
 
 def _average(target, arrays, shares):
@@ -143,7 +164,6 @@ class SynchronousEpochs(Epochs):
         self._block, self._n_slots = _unchecked.slot_layout(
             model._architecture, self._batch_size, model._parameters.dtype
         )
-        self._n_pieces = min(len(parts.futures), self._n_slots)
         self._pieces = None
 
     def _merge_equal(self):
@@ -194,12 +214,12 @@ class SynchronousEpochs(Epochs):
             "recurrent_dropout": model.recurrent_dropout,
             "seed": seed,
         }
-        visits = [piece for piece in self._pieces if batch in piece[1].starts]
+        pieces = [(future, starts[batch]) for future, starts in self._pieces if batch in starts]
+        futures, slots = zip(*pieces, strict=True)
         results = self._cluster.run(
             _partitions.slot_gradients,
-            [future for future, _ in visits],
-            [visits for _, visits in visits],
-            batch=batch,
+            futures,
+            slots,
             params=params,
             arch=model._architecture,
             loss=self._loss,
@@ -230,26 +250,29 @@ class SynchronousEpochs(Epochs):
     def _gather_pieces(self, order, numbers, lengths):
         """Bring the samples of an epoch's slots together: each task has some slots of every batch."""
         if self._pieces is not None:
-            self._cluster.forget([[future for future, _ in self._pieces]])
-        n, parts = len(order), self._parts
+            self._cluster.forget([future for future, _ in self._pieces])
+        n = len(order)
+        n_pieces = min(
+            self._n_slots, self._cluster.n_threads()
+        )  # which leaves the sums as they are
         batch, place = np.divmod(np.arange(n), self._batch_size)
         n_blocks = -(-np.minimum(self._batch_size, n - batch * self._batch_size) // self._block)
         slot = place // self._block % np.minimum(n_blocks, self._n_slots)
         self._pieces = []
-        for piece in range(self._n_pieces):
-            visits = np.flatnonzero(slot % self._n_pieces == piece)
+        for piece in range(n_pieces):
+            visits = np.flatnonzero(slot % n_pieces == piece)
             if len(visits) == 0:
                 continue
             visits = visits[np.lexsort((visits, slot[visits], batch[visits]))]
             samples = order[visits]
             self._pieces.append(
                 (
-                    self._gather_piece(samples, lengths),
-                    _partitions.Visits(numbers[visits], _starts(batch[visits], slot[visits])),
+                    self._gather_piece(samples, lengths, numbers[visits]),
+                    _starts(batch[visits], slot[visits]),
                 )
             )
 
-    def _gather_piece(self, samples, lengths):
+    def _gather_piece(self, samples, lengths, numbers):
         """A future of these samples, in this order, from wherever they are."""
         parts = self._parts
         part = parts.part[samples]
@@ -260,15 +283,16 @@ class SynchronousEpochs(Epochs):
             [parts.futures[k] for k in present],
             [parts.row[samples[places]] for places in by_part],
         )
-        joined = self._cluster.start(
+        (joined,) = self._cluster.start(
             _partitions.join,
             [taken],
             [np.argsort(np.concatenate(by_part), kind="stable")],
             lengths=None if lengths is None else lengths[samples],
             weight=None if parts.weight is None else parts.weight[samples],
+            numbers=numbers,
         )
-        self._cluster.forget([taken])
-        return joined[0]
+        self._cluster.forget(taken)
+        return joined
 
 
 def _starts(batch, slot):
@@ -276,7 +300,7 @@ def _starts(batch, slot):
     changes = np.flatnonzero((np.diff(batch) != 0) | (np.diff(slot) != 0)) + 1
     bounds = [0, *changes.tolist(), len(batch)]
     starts: dict[int, dict[int, tuple[int, int]]] = {}
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, stop in itertools.pairwise(bounds):
         starts.setdefault(int(batch[start]), {})[int(slot[start])] = (start, stop)
     return starts
 

@@ -2,12 +2,13 @@
 
 import inspect
 from functools import partial
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .. import core
@@ -28,8 +29,17 @@ _NAMES = ("X", "y", "sample_weight", "lengths")
 _NAMES_VAL = ("X_val", "y_val", "sample_weight_val", "lengths_val")
 
 
+# Parameters that the plain estimators do not have.
+_OWN = {
+    "client": "no_validation",
+    "updates": [StrOptions({"synchronous", "local"})],
+    "average_every": [Interval(Integral, 1, None, closed="left"), None],
+    "persist": ["boolean"],
+}
+
+
 def _takes_parameters_of(plain):
-    """Decorator of a constructor: its signature is the plain estimator's, with `client` and `updates`."""
+    """Decorator of a constructor: its signature is the plain estimator's, with those of `_OWN`."""
 
     def take(init):
         own = [
@@ -93,7 +103,8 @@ class DaskLSTM:
         """A plain estimator that shares what was learned."""
         model = object.__new__(self._plain)
         vars(model).update(vars(self))
-        del model.client, model.updates
+        for name in _OWN:
+            delattr(model, name)
         return model
 
     def _without_client(self):
@@ -163,24 +174,25 @@ class DaskLSTM:
             If the cluster fails: the connection is lost, no worker is left, or they keep dying. The
             estimator stays as it was.
         """
-        self._refuse_what_is_for_one_machine()
-        held_out = (X_val, y_val, sample_weight_val, lengths_val)
+        self._refuse_what_is_not_there()
         plain = self._as_plain()
         plain._check_combinations()
+        given = _partitions.partitions_of(X, y, sample_weight, lengths, _NAMES)
+        given_val = X_val, y_val, sample_weight_val, lengths_val
+        if plain._are_held_out(*given_val):
+            given_val = _partitions.partitions_of(*given_val, _NAMES_VAL)
+        else:
+            given_val = None
         continuing = self.warm_start and hasattr(self, "_weights")
         model = plain._copy_to_continue() if continuing else plain._clone()
-        with Cluster(self.client) as cluster:
-            given = _partitions.partitions_of(X, y, sample_weight, lengths, _NAMES)
-            parts, classes = self._set_up(cluster, model, given, continuing)
+        random_state = check_random_state(self.random_state)
+        with Cluster(self.client, persist=self.persist) as cluster:
+            parts, strata = _set_up(cluster, model, given, random_state, continuing)
             validation = None
-            if model._are_held_out(*held_out):
-                given = _partitions.partitions_of(*held_out, _NAMES_VAL)
-                raws, _ = _described(cluster, model, given)
-                validation, summaries = _checked(cluster, model, raws)
-                model._check_n_targets_val(summaries[0].n_targets)
-                large_enough(_stub(validation.n_samples))
+            if given_val is not None:
+                validation = _validation(cluster, model, given_val)
             elif self.early_stopping:
-                train, held_out = model._split(_stub(parts.n_samples, y=classes), None)
+                train, held_out = model._split(_stub(parts.n_samples, y=strata), None)
                 validation = parts.take(held_out.rows).using(cluster)
                 parts = parts.take(train.rows)
             parts = parts.using(cluster)
@@ -189,52 +201,46 @@ class DaskLSTM:
             self._train_on(cluster, model, parts, validation)
         return self
 
-    def _refuse_what_is_for_one_machine(self):
+    def _refuse_what_is_not_there(self):
         refused = {
             "stateful": "states are carried from window to window, and partitions know no order in time",
             "highway": "its regression is solved over all windows at once",
         }
-        if self.updates == "local":
-            refused["averaging"] = "weights are averaged over partitions already"
         for name, reason in refused.items():
             value = getattr(self, name, None)
             if value not in (False, 0, None):
-                with_local = " with updates='local'" if name == "averaging" else ""
                 raise ValueError(
-                    f"{name}={value!r} is not there on Dask collections{with_local}: {reason}. Leave "
-                    f"it at its default, or fit {self._plain.__name__} on one machine."
+                    f"{name}={value!r} is not there on Dask collections: {reason}. Leave it at its "
+                    f"default, or fit {self._plain.__name__} on one machine."
                 )
-
-    def _set_up(self, cluster, model, given, continuing):
-        """Make the network; the checked partitions, and the targets by which they may be split."""
-        raws, descriptions = _described(cluster, model, given)
-        if hasattr(model, "_set_classes") and not continuing:
-            model._set_classes(np.unique(np.concatenate([d.classes for d in descriptions])))
-        class_weight = getattr(model, "class_weight", None)
-        if class_weight == "balanced" and not model.return_sequences:
-            model.class_weight = _balanced(model.classes_, descriptions)
-        if not continuing:
-            (first,) = cluster.run(_partitions.first_rows, raws[:1])
-            samples = model._check_samples(first.X, first.y, None, first.lengths, reset=True)
-            model._initialize(samples, check_random_state(self.random_state))
-        parts, summaries = _checked(cluster, model, raws)
-        if class_weight is not None:
-            model.class_weight = class_weight
-        if continuing:
-            model._check_same_network(_stub(0, summaries[0].n_targets))
-        elif parts.lengths is not None:
-            model.n_timesteps_ = None
-        strata = [summary.strata for summary in summaries]
-        return parts, None if strata[0] is None else np.concatenate(strata)
+        if self.updates == "local":
+            if self.averaging is not None:
+                raise ValueError(
+                    "updates='local' averages weights over partitions, and takes no averaging besides: "
+                    "set averaging=None, or updates='synchronous'."
+                )
+            return
+        if self.average_every is not None:
+            raise ValueError(
+                f"average_every={self.average_every} is of updates='local': set it to None, or updates "
+                "to 'local'."
+            )
+        if not self.persist:
+            raise ValueError(
+                "updates='synchronous' brings samples of all partitions together, for which they must be "
+                "in the workers' memory: set persist=True, or updates='local'."
+            )
 
     def _train_on(self, cluster, model, parts, validation):
         model._set_optimizer()
         model._carries_state = False
-        futures = cluster.start(_partitions.to_network, parts.futures, model=for_workers(model))
-        cluster.forget([parts.futures])
-        parts = parts._replace(futures=futures)
-        engine = {"synchronous": SynchronousEpochs, "local": LocalUpdates}[self.updates]
-        epochs = engine(cluster, model, parts, model._training_loss())
+        learned = cluster.derive(_partitions.to_network, parts.futures, model=for_workers(model))
+        cluster.forget(parts.futures)
+        arguments = cluster, model, parts._replace(futures=learned), model._training_loss()
+        if self.updates == "local":
+            epochs = LocalUpdates(*arguments, self.average_every)
+        else:
+            epochs = SynchronousEpochs(*arguments)
         score = None if validation is None else partial(_score, cluster, model, validation)
         loop = TrainingLoop(model, epochs, score, incremental=False)
         loop.run(partial(self._adopt, model))
@@ -261,7 +267,7 @@ class DaskLSTM:
         result = getattr(model, method)(like, lengths=steps)
         rows = X.chunks[0] if hasattr(X, "chunks") else len(blocks) * [np.nan]
         shared = delayed(model)
-        call = delayed(_call, pure=True)
+        call = delayed(_call)
         return dask.array.concatenate(
             [
                 dask.array.from_delayed(
@@ -325,36 +331,64 @@ class DaskLSTMRegressor(DaskLSTM, LSTMRegressor):
     """`LSTMRegressor` that learns from Dask arrays and DataFrames, where their partitions are.
 
     Everything that it has learned, and what it does with arrays in memory, is as of
-    :class:`pylstm.LSTMRegressor`, whose parameters it has beside these two.
+    :class:`pylstm.LSTMRegressor`, whose parameters it has beside its own.
 
     Parameters
     ----------
-    hidden_size, num_layers, **parameters : as of :class:`pylstm.LSTMRegressor`
-        `batch_size` counts the samples of an update over all partitions; with `updates="local"`, of one in
-        a partition. `stateful` and `highway` are refused.
+    hidden_size, num_layers, **parameters
+        As of :class:`pylstm.LSTMRegressor`. `batch_size` counts the samples of an update over all
+        partitions; with `updates="local"`, of one in a partition. `stateful` and `highway` are refused.
 
     client : dask.distributed.Client, default=None
         Whose workers train; None means the current one. It is in no pickle.
 
-    updates : {{"synchronous", "local"}}, default="synchronous"
+    updates : {"synchronous", "local"}, default="synchronous"
         - "synchronous": the updates that one machine would make, so that the fit has the very bits of
           :class:`pylstm.LSTMRegressor` on the concatenated data. Each update asks the workers once, for
           which it should have a large batch; with `shuffle` the samples change places in every epoch.
-        - "local": each partition trains for an epoch by itself, then weights, and the optimiser's moments,
-          are averaged (local SGD). Samples stay where they are, and an epoch asks the workers once.
-          The result depends on the partitions, but not on the workers.
+        - "local": each partition trains by itself, and from time to time weights, and the optimiser's
+          moments, are averaged (local SGD [1]_). Samples stay where they are. The result depends on the
+          partitions, but not on the workers.
+
+    average_every : int, default=None
+        With `updates="local"`: batches that each partition trains on between two averages; None means
+        an epoch. Each average asks the workers once.
+
+    persist : bool, default=True
+        Whether the partitions stay in the workers' memory during the fit. With False, which needs
+        `updates="local"`, they are computed anew whenever they are used, so that no worker holds more
+        than a few of them: for data larger than memory, and sources that are read quickly.
 
     See Also
     --------
     pylstm.LSTMRegressor : The same on one machine; it describes all parameters and attributes.
+
+    References
+    ----------
+    .. [1] S. U. Stich, "Local SGD converges fast and communicates little", ICLR 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import dask.array as da
+    >>> from dask.distributed import Client
+    >>> from pylstm import LSTMRegressor
+    >>> from pylstm.dask import DaskLSTMRegressor
+    >>> client = Client(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None)
+    >>> X = np.random.default_rng(0).normal(size=(400, 6, 1))
+    >>> y = X.sum(axis=(1, 2))
+    >>> parameters = dict(batch_size=200, n_iter_no_change=np.inf, max_iter=3, random_state=0)
+    >>> model = DaskLSTMRegressor(**parameters)
+    >>> model = model.fit(da.from_array(X, chunks=(100, 6, 1)), da.from_array(y, chunks=100))
+    >>> predicted = model.predict(da.from_array(X, chunks=(100, 6, 1)))  # lazily
+    >>> alone = LSTMRegressor(**parameters).fit(X, y)
+    >>> bool((predicted.compute() == alone.predict(X)).all())
+    True
+    >>> client.close()
     """
 
     _plain = LSTMRegressor
-    _parameter_constraints: dict = {  # noqa: RUF012 (scikit-learn's name and form)
-        **LSTMRegressor._parameter_constraints,
-        "client": "no_validation",
-        "updates": [StrOptions({"synchronous", "local"})],
-    }
+    _parameter_constraints: dict = LSTMRegressor._parameter_constraints | _OWN
 
     @_takes_parameters_of(LSTMRegressor)
     def __init__(
@@ -364,11 +398,15 @@ class DaskLSTMRegressor(DaskLSTM, LSTMRegressor):
         *,
         client: Any = None,
         updates: str = "synchronous",
+        average_every: int | None = None,
+        persist: bool = True,
         **parameters: Any,
     ) -> None:
         super().__init__(hidden_size, num_layers, **parameters)
         self.client = client
         self.updates = updates
+        self.average_every = average_every
+        self.persist = persist
 
 
 @public_in("pylstm.dask")
@@ -376,31 +414,41 @@ class DaskLSTMClassifier(DaskLSTM, LSTMClassifier):
     """`LSTMClassifier` that learns from Dask arrays and DataFrames, where their partitions are.
 
     Everything that it has learned, and what it does with arrays in memory, is as of
-    :class:`pylstm.LSTMClassifier`, whose parameters it has beside these two. A partition need not have
+    :class:`pylstm.LSTMClassifier`, whose parameters it has beside its own. A partition need not have
     samples of each class.
 
     Parameters
     ----------
-    hidden_size, num_layers, **parameters : as of :class:`pylstm.LSTMClassifier`
-        See :class:`DaskLSTMRegressor`.
+    hidden_size, num_layers, **parameters
+        As of :class:`pylstm.LSTMClassifier`.
 
-    client : dask.distributed.Client, default=None
-        See :class:`DaskLSTMRegressor`.
-
-    updates : {{"synchronous", "local"}}, default="synchronous"
+    client, updates, average_every, persist
         See :class:`DaskLSTMRegressor`.
 
     See Also
     --------
     pylstm.LSTMClassifier : The same on one machine; it describes all parameters and attributes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import dask.array as da
+    >>> from dask.distributed import Client
+    >>> from pylstm.dask import DaskLSTMClassifier
+    >>> client = Client(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None)
+    >>> X = np.random.default_rng(0).normal(size=(400, 6, 1))
+    >>> y = np.where(X.sum(axis=(1, 2)) > 0, "up", "down")
+    >>> model = DaskLSTMClassifier(n_iter_no_change=np.inf, max_iter=3, updates="local")
+    >>> model = model.fit(da.from_array(X, chunks=(100, 6, 1)), da.from_array(y, chunks=100))
+    >>> model.predict_proba(da.from_array(X, chunks=(100, 6, 1))).shape
+    (400, 2)
+    >>> model.to_local().predict_proba(X).shape
+    (400, 2)
+    >>> client.close()
     """
 
     _plain = LSTMClassifier
-    _parameter_constraints: dict = {  # noqa: RUF012 (scikit-learn's name and form)
-        **LSTMClassifier._parameter_constraints,
-        "client": "no_validation",
-        "updates": [StrOptions({"synchronous", "local"})],
-    }
+    _parameter_constraints: dict = LSTMClassifier._parameter_constraints | _OWN
 
     @_takes_parameters_of(LSTMClassifier)
     def __init__(
@@ -410,11 +458,15 @@ class DaskLSTMClassifier(DaskLSTM, LSTMClassifier):
         *,
         client: Any = None,
         updates: str = "synchronous",
+        average_every: int | None = None,
+        persist: bool = True,
         **parameters: Any,
     ) -> None:
         super().__init__(hidden_size, num_layers, **parameters)
         self.client = client
         self.updates = updates
+        self.average_every = average_every
+        self.persist = persist
 
     def predict_proba(self, X, *, lengths=None):
         """As of the plain estimator; of a Dask collection lazily, as a Dask array.
@@ -450,21 +502,54 @@ def _unfitted(model):
     return model._clone().set_params(callbacks=None)
 
 
+def _set_up(cluster, model, given, random_state, continuing):
+    """Make the network; the checked partitions, and the targets by which they may be split."""
+    raws, descriptions = _described(cluster, model, given)
+    if hasattr(model, "_set_classes") and not continuing:
+        model._set_classes(
+            np.unique(np.concatenate([d.classes for d in descriptions if d.n_samples]))
+        )
+    if not continuing:
+        first = next(raw for raw, told in zip(raws, descriptions, strict=True) if told.n_samples)
+        (few,) = cluster.run(_partitions.first_rows, [first])
+        samples = model._check_samples(few.X, few.y, None, few.lengths, reset=True)
+        model._initialize(samples, random_state)
+    parts, summaries = _checked(cluster, model, raws, descriptions)
+    if continuing:
+        model._check_same_network(_stub(0, summaries[0].n_targets))
+    elif parts.lengths is not None:
+        model.n_timesteps_ = None
+    strata = [summary.strata for summary in summaries]
+    return parts, None if strata[0] is None else np.concatenate(strata)
+
+
+def _validation(cluster, model, given):
+    """The checked partitions to validate on."""
+    parts, summaries = _checked(cluster, model, *_described(cluster, model, given))
+    model._check_n_targets_val(summaries[0].n_targets)
+    large_enough(_stub(parts.n_samples))
+    return parts
+
+
 def _described(cluster, model, given):
-    """The partitions that have something to learn from, and what the client has to know of them."""
-    raws = cluster.compute(given)
+    """The partitions, and what the client has to know of them."""
+    raws = cluster.load(given)
     descriptions = cluster.run(_partitions.describe, raws, model=_unfitted(model))
-    used = [k for k, told in enumerate(descriptions) if told.has_weight]
-    if not used:
+    if not any(told.has_weight for told in descriptions):
         n = sum(told.n_samples for told in descriptions)
         reason = "sample_weight must contain at least one non-zero number" if n else "X is empty"
         raise ValueError(f"There is nothing to learn from in {len(given)} partitions: {reason}.")
-    return [raws[k] for k in used], [descriptions[k] for k in used]
+    return raws, descriptions
 
 
-def _checked(cluster, model, raws):
-    futures = cluster.start(_partitions.check, raws, model=for_workers(model))
-    cluster.forget([raws])  # made again if a worker dies
+def _checked(cluster, model, raws, descriptions):
+    """The samples of the partitions that have any to learn from, and summaries of these."""
+    small = for_workers(model)
+    if _partitions.is_balanced(model):
+        small.class_weight = _balanced(model.classes_, descriptions)
+    used = [raw for raw, told in zip(raws, descriptions, strict=True) if told.has_weight]
+    futures = cluster.derive(_partitions.check, used, model=small)
+    cluster.forget(raws)  # made again if a worker dies
     has_strata = hasattr(model, "_set_classes") and model.early_stopping
     summaries = cluster.run(_partitions.summarize, futures, with_strata=has_strata)
     n = [len(summary.rows) for summary in summaries]
@@ -491,10 +576,12 @@ def _checked(cluster, model, raws):
 
 
 def _balanced(classes, descriptions):
-    counts = np.zeros(len(classes))
-    for told in descriptions:
-        np.add.at(counts, np.searchsorted(classes, told.classes), told.weights_of_classes)
-    return dict(zip(classes.tolist(), balanced_weights(counts).tolist(), strict=True))
+    """The weight of each class, counted as on one machine: sample by sample."""
+    told = [of_partition for of_partition in descriptions if of_partition.n_samples]
+    codes = np.concatenate([np.searchsorted(classes, d.classes)[d.codes] for d in told])
+    weight = None if told[0].weight is None else np.concatenate([d.weight for d in told])
+    counts = np.bincount(codes, weight, minlength=len(classes))[: len(classes)]
+    return dict(zip(classes, balanced_weights(counts), strict=True))
 
 
 def _over(cluster, model, parts, units, steps, statistic, *args):
@@ -519,7 +606,9 @@ def _score(cluster, model, parts):
     y, predicted, weight = zip(*results, strict=True)
     order = np.argsort(np.argsort(parts.part, kind="stable"), kind="stable")
     if model._architecture.return_sequences:
-        steps = np.full(parts.n_samples, parts.n_timesteps) if parts.lengths is None else parts.lengths
+        steps = (
+            np.full(parts.n_samples, parts.n_timesteps) if parts.lengths is None else parts.lengths
+        )
         order = _steps_in_order(steps, np.argsort(parts.part, kind="stable"))
     return float(
         model._validation_score(

@@ -4,12 +4,13 @@
 learned from. The functions below are tasks: they run where the partition is.
 """
 
+from functools import wraps
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import _unchecked, core
-from .._fitting import LocalEpochs, contents
+from .._fitting import LocalEpochs, Samples, contents
 from .._units import over_chunks
 from .._validation import is_dask
 
@@ -29,8 +30,11 @@ class Description(NamedTuple):
 
     n_samples: int
     has_weight: bool
-    classes: np.ndarray | None
-    weights_of_classes: np.ndarray | None
+    classes: np.ndarray | None  # of a classifier's samples, whatever they weigh
+    codes: (
+        np.ndarray | None
+    )  # each sample's place among the classes, and its weight: for balanced ones
+    weight: np.ndarray | None
 
 
 class Summary(NamedTuple):
@@ -92,14 +96,20 @@ def blocks_of(values, like=None):
 def told_of_partition(task):
     """Decorator: errors of samples name the partition, the first argument."""
 
+    @wraps(task)
     def named(raw, *args, **options):
         try:
             return task(raw, *args, **options)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"Partition {raw.number}: {error}") from error
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"Partition {raw.number}: {error}") from error
 
-    named.__name__ = task.__name__
     return named
+
+
+def is_balanced(model):
+    """Whether the samples' weights depend on how many there are of each class, in all partitions."""
+    return getattr(model, "class_weight", None) == "balanced" and not model.return_sequences
 
 
 def _describe(raw, model):
@@ -108,15 +118,16 @@ def _describe(raw, model):
         values = getattr(raw, name)
         if values is not None and len(values) != n:
             raise ValueError(f"X has {n} samples and {name} {len(values)}.")
-    has_weight = n > 0 and (raw.sample_weight is None or bool(np.any(raw.sample_weight)))
+    weight = None if raw.sample_weight is None else np.asarray(raw.sample_weight, model.dtype)
+    has_weight = n > 0 and (weight is None or bool(weight.any()))
     if n == 0 or not hasattr(model, "_used_labels"):
-        return Description(n, has_weight, None, None)
+        return Description(n, has_weight, None, None, None)
     sequences, lengths = model._check_X(raw.X, raw.lengths, reset=True)
     labels, used = model._used_labels(raw.y, sequences, lengths, model.return_sequences)
     classes, codes = np.unique(labels[used], return_inverse=True)
-    by_sample = None if labels.ndim == 2 else raw.sample_weight
-    counts = np.bincount(codes, None if by_sample is None else np.asarray(by_sample))
-    return Description(n, has_weight, classes, counts)
+    if not is_balanced(model):
+        codes = weight = None
+    return Description(n, has_weight, classes, codes, weight)
 
 
 def _first_rows(raw):
@@ -179,30 +190,38 @@ def loss_of_zero_output(samples, model, loss):
     return LocalEpochs(model, samples, loss, 1).loss_of_zero_output() * total, total
 
 
-def update_locally(samples, seed, model, loss, epoch, n_epochs, merits):
-    """An epoch over one partition: the loss, and what it has changed."""
+def update_locally(samples, seed, model, loss, batches, **epoch):
+    """These batches of an epoch over one partition: their weight, mean loss, and what they have changed."""
     model = model._copy_to_continue()
     model._random_state = np.random.RandomState(seed)
-    n_threads = core.effective_n_threads(model.n_jobs)
-    value = LocalEpochs(model, samples, loss, n_threads).run_epoch(epoch, n_epochs, merits)
+    engine = LocalEpochs(model, samples, loss, core.effective_n_threads(model.n_jobs))
+    order, rates, dropout_seed = engine.plan(**epoch)
+    size = int(model.batch_size)
+    order = order[batches.start * size : batches.stop * size]
+    if len(order) == 0:
+        return None
+    if np.ndim(rates):
+        rates = rates[batches.start : batches.stop]
+    value = engine.run_batches(order, rates, dropout_seed + batches.start)
     optimizer = model._optimizer
-    return value, model._weights.moving, optimizer.moments, optimizer.step_count
+    changed = model._weights.moving, optimizer.moments, optimizer.step_count
+    return engine.weight_of(order), value, *changed
 
 
 # -- slots ----------------------------------------------------------------------------------------
 
 
-class Visits(NamedTuple):
-    """Visits of an epoch whose samples one task gathers; `starts` say which are of a batch and slot."""
+class Piece(NamedTuple):
+    """The samples of some slots of each batch of an epoch, brought together."""
 
-    numbers: np.ndarray  # (n,): those by which dropout knows them
-    starts: dict[int, dict[int, tuple[int, int]]]  # of a batch: of a slot: its visits, from and to
+    samples: Samples
+    numbers: np.ndarray  # (n,): those of their visits in the epoch, by which dropout knows them
 
 
 def take(samples, rows):
     """Some samples of a partition, as arrays of their own."""
     X, lengths, y, weight, _, scaling = samples
-    if scaling is not None and len(scaling.center) > 1:
+    if _is_by_sample(samples):
         scaling = type(scaling)(*(values[rows] for values in scaling))
     return samples._replace(
         X=np.asarray(X[rows]),
@@ -214,18 +233,18 @@ def take(samples, rows):
     )
 
 
-def join(pieces, order, lengths, weight):
+def join(pieces, order, lengths, weight, numbers):
     """Pieces of several partitions as one, sorted; lengths and weights as the client knows them."""
 
     def joined(arrays):
         return np.ascontiguousarray(np.concatenate(arrays)[order])
 
     scaling = pieces[0].scaling
-    if scaling is not None and len(scaling.center) > 1:
+    if all(map(_is_by_sample, pieces)):
         scaling = type(scaling)(
             *map(joined, zip(*(piece.scaling for piece in pieces), strict=True))
         )
-    return pieces[0]._replace(
+    samples = pieces[0]._replace(
         X=joined([piece.X for piece in pieces]),
         lengths=lengths,
         y=joined([piece.y for piece in pieces]),
@@ -233,19 +252,26 @@ def join(pieces, order, lengths, weight):
         rows=np.arange(len(order)),
         scaling=scaling,
     )
+    return Piece(samples, numbers)
 
 
-def slot_gradients(samples, visits, batch, params, arch, loss, total_weight, options):
-    """Of the slots of a batch that this piece has: number, loss and gradient of each."""
+def _is_by_sample(samples):
+    """Whether each sample has a row of the scaling: one for all can be taken so, if there is one sample."""
+    return samples.scaling is not None and len(samples.scaling.center) == len(samples.X)
+
+
+def slot_gradients(piece, slots, params, arch, loss, total_weight, options):
+    """Number, loss and gradient of slots of a batch; `slots`: from where to where each has its samples."""
+    samples = piece.samples
     results = []
-    for slot, (start, stop) in visits.starts.get(batch, {}).items():
+    for slot, (start, stop) in slots.items():
         value, gradient = _unchecked.slot_gradient(
             params,
             samples.X,
             samples.y,
             arch,
             order=np.arange(start, stop),
-            numbers=visits.numbers[start:stop],
+            numbers=piece.numbers[start:stop],
             loss=loss,
             sample_weight=samples.sample_weight,
             lengths=samples.lengths,
