@@ -469,7 +469,7 @@ class BaseLSTM(
     @quiet_about_nan
     def _check_X(self, X, lengths=None, *, reset=False):
         """X as a validated view of sequences of float64 or float32, and their lengths."""
-        refuse_dask(X=X, lengths=lengths)
+        refuse_dask("X", X)
         refuse_dates_and_masks("lengths", lengths)
         given = self._as_list(X, reset=reset)
         X, lengths = pad_sequences(given, lengths)
@@ -564,7 +564,6 @@ class BaseLSTM(
                 f"This {type(self).__name__} estimator requires y to be passed, but the target y "
                 "is None."
             )
-        refuse_dask(y=y, sample_weight=sample_weight)
         sequences, lengths = self._check_X(X, lengths, reset=reset)
         y = aligned(self._check_y(y, sequences, lengths, reset=reset))
         self._check_n_samples(X, sequences, y)

@@ -354,8 +354,10 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
         score : float
             Share of the samples, or time steps with `return_sequences`, whose class is predicted.
         """
-        from sklearn.metrics import accuracy_score
+        return self._score_of(*self._to_compare(X, y, sample_weight, lengths))
 
+    def _to_compare(self, X, y, sample_weight, lengths):
+        """Classes, predicted ones and weights of the samples, or time steps."""
         inputs = self._check_inputs(X, lengths)
         output, _ = self._finite_output(inputs)
         y = self._labels(y, inputs.X, inputs.lengths, self._architecture.return_sequences)
@@ -363,7 +365,11 @@ class LSTMClassifier(ClassifierMixin, BaseLSTM):
             refuse_dates_and_masks("sample_weight", sample_weight)
             sample_weight = _check_sample_weight(sample_weight, inputs.X)
         y, output, sample_weight = self._by_step(inputs.lengths, y, output, sample_weight)
-        predicted = self.classes_[output.argmax(axis=-1)]
+        return y, self.classes_[output.argmax(axis=-1)], sample_weight
+
+    def _score_of(self, y, predicted, sample_weight):
+        from sklearn.metrics import accuracy_score
+
         return accuracy_score(y, predicted, sample_weight=sample_weight)
 
     def _labels(self, y, sequences, lengths, return_sequences):

@@ -401,6 +401,10 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
             1 for predictions without error, 0 for those as good as a constant. The mean over
             targets, and over quantiles. With `return_sequences` all time steps count alike.
         """
+        return self._score_of(*self._to_compare(X, y, sample_weight, lengths))
+
+    def _to_compare(self, X, y, sample_weight, lengths):
+        """Targets, predictions and weights of the samples, or time steps."""
         inputs = self._check_inputs(X, lengths)
         output, _ = self._finite_output(inputs)
         y = self._check_y(y, inputs.X, inputs.lengths, reset=False)
@@ -409,8 +413,10 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
             sample_weight = _check_sample_weight(sample_weight, inputs.X)
         predicted = self._point_predictions(output.astype(np.float64), inputs.levels)
         y = y.astype(np.float64, copy=False)
-        scored = self._by_step(inputs.lengths, y, predicted, sample_weight)
-        return _point_score(self._loss, *scored)
+        return self._by_step(inputs.lengths, y, predicted, sample_weight)
+
+    def _score_of(self, y, predicted, sample_weight):
+        return _point_score(self._loss, y, predicted, sample_weight)
 
     def forecast(self, history: Any, steps: int, **options: Any) -> "Array | Forecast":
         """Forecast a series beyond its end: `pylstm.forecast` of this model.

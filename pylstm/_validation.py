@@ -166,15 +166,14 @@ def is_dask(values):
     return hasattr(values, "__dask_graph__")
 
 
-def refuse_dask(**values):
+def refuse_dask(name, values):
     """Refuse Dask collections, which NumPy would fetch whole without a word."""
-    for name, given in values.items():
-        if is_dask(given):
-            raise TypeError(
-                f"{name} is a Dask collection, and this reads arrays in memory. "
-                "pylstm.dask.DaskLSTMRegressor and DaskLSTMClassifier fit, predict and transform where "
-                f"the partitions are; elsewhere pass {name}.compute()."
-            )
+    if is_dask(values):
+        raise TypeError(
+            f"{name} is a Dask collection, and this reads what is in memory. "
+            "pylstm.dask.DaskLSTMRegressor and DaskLSTMClassifier fit, predict and transform where the "
+            f"partitions are; elsewhere pass {name}.compute()."
+        )
 
 
 def refuse_dates_and_masks(name, values):
@@ -227,8 +226,13 @@ def _has_dates_as_objects(array):
 
 
 def refuse_masks(name, values):
-    """Refuse masked values, of an array or of arrays in a list: they would be used as they are."""
+    """Refuse masked values, of an array or of arrays in a list: they would be used as they are.
+
+    Dask collections too.
+    """
     arrays = values if isinstance(values, list | tuple) else [values]
+    for array in arrays:
+        refuse_dask(name, array)
     if any(isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array) for array in arrays):
         how = "or leave them out"
         if name == "X":

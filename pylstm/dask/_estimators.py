@@ -61,6 +61,13 @@ class DaskLSTM:
 
     _plain: type
 
+    # of the estimators
+    client: Any
+    persist: bool
+    early_stopping: bool
+    warm_start: bool
+    random_state: Any
+
     # Copies
 
     def to_local(self):
@@ -178,11 +185,10 @@ class DaskLSTM:
         plain = self._as_plain()
         plain._check_combinations()
         given = _partitions.partitions_of(X, y, sample_weight, lengths, _NAMES)
-        given_val = X_val, y_val, sample_weight_val, lengths_val
-        if plain._are_held_out(*given_val):
-            given_val = _partitions.partitions_of(*given_val, _NAMES_VAL)
-        else:
-            given_val = None
+        held_out = X_val, y_val, sample_weight_val, lengths_val
+        given_val = None
+        if plain._are_held_out(*held_out):
+            given_val = _partitions.partitions_of(*held_out, _NAMES_VAL)
         continuing = self.warm_start and hasattr(self, "_weights")
         model = plain._copy_to_continue() if continuing else plain._clone()
         random_state = check_random_state(self.random_state)
@@ -192,8 +198,8 @@ class DaskLSTM:
             if given_val is not None:
                 validation = _validation(cluster, model, given_val)
             elif self.early_stopping:
-                train, held_out = model._split(_stub(parts.n_samples, y=strata), None)
-                validation = parts.take(held_out.rows).using(cluster)
+                train, rest = model._split(_stub(parts.n_samples, y=strata), None)
+                validation = parts.take(rest.rows).using(cluster)
                 parts = parts.take(train.rows)
             parts = parts.using(cluster)
             if not continuing:
@@ -279,6 +285,32 @@ class DaskLSTM:
             ],
             allow_unknown_chunksizes=True,
         )
+
+    def score(self, X, y, sample_weight=None, *, lengths=None):
+        """As of the plain estimator, of arrays in memory or of Dask collections.
+
+        Parameters
+        ----------
+        X, y, sample_weight, lengths
+            As for `fit`.
+
+        Returns
+        -------
+        score : float
+            As the plain estimator gives it. Of Dask collections it is computed at once, from predictions
+            that are made where the partitions are.
+        """
+        if not is_dask(X):
+            return super().score(X, y, sample_weight, lengths=lengths)
+        from dask import compute, delayed
+
+        check_is_fitted(self)
+        shared = delayed(for_workers(self._as_plain()))
+        raws = _partitions.partitions_of(X, y, sample_weight, lengths, _NAMES)
+        results = compute(*(delayed(_partitions.to_compare)(raw, shared) for raw in raws))
+        y, predicted, weight = zip(*(result for result in results if result), strict=True)
+        weight = None if weight[0] is None else np.concatenate(weight)
+        return float(self._score_of(np.concatenate(y), np.concatenate(predicted), weight))
 
     def transform(self, X, *, lengths=None):
         """As of the plain estimator; of a Dask collection lazily, as a Dask array.

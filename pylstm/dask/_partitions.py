@@ -143,7 +143,15 @@ def _check(raw, model):
     return model._check_samples(raw.X, raw.y, raw.sample_weight, raw.lengths, reset=False)
 
 
-describe, first_rows, check = map(told_of_partition, (_describe, _first_rows, _check))
+def _to_compare(raw, model):
+    if len(raw.X) == 0:
+        return None
+    return model._to_compare(raw.X, raw.y, raw.sample_weight, raw.lengths)
+
+
+describe, first_rows, check, to_compare = map(
+    told_of_partition, (_describe, _first_rows, _check, _to_compare)
+)
 
 
 def summarize(samples, with_strata):
