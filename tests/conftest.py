@@ -111,6 +111,31 @@ def any_chunks(request, monkeypatch):
     _set_chunk_size(monkeypatch, {"one chunk": 10**9, "many chunks": 30}[request.param])
 
 
+# -- Dask -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def two_workers():
+    """The client of two processes, which no test may spoil."""
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def client(two_workers):
+    """The same, which a test leaves without tasks."""
+    from helpers.dask import forgets_all
+
+    yield two_workers
+    assert forgets_all(two_workers)
+
+
 # -- displays -------------------------------------------------------------------------------------
 
 
