@@ -1,6 +1,7 @@
 """The estimators on Dask collections."""
 
 import inspect
+import uuid
 from functools import partial
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
@@ -257,6 +258,7 @@ class DaskLSTM:
         """A method of the plain estimator, partition by partition; a Dask array."""
         import dask.array
         from dask import delayed
+        from dask.highlevelgraph import HighLevelGraph
 
         check_is_fitted(self)
         model = for_workers(self._as_plain())
@@ -270,21 +272,19 @@ class DaskLSTM:
             )
         like = _one_sample(X, model)
         steps = None if lengths is None else np.full(1, like.shape[1])
-        result = getattr(model, method)(like, lengths=steps)
-        rows = X.chunks[0] if hasattr(X, "chunks") else len(blocks) * [np.nan]
-        shared = delayed(model)
-        call = delayed(_call)
-        return dask.array.concatenate(
-            [
-                dask.array.from_delayed(
-                    call(shared, method, block, of_block, result[:0]),
-                    (n, *result.shape[1:]),
-                    meta=result[:0],
-                )
-                for block, of_block, n in zip(blocks, of_lengths, rows, strict=True)
-            ],
-            allow_unknown_chunksizes=True,
-        )
+        empty = getattr(model, method)(like, lengths=steps)[:0]
+        shared, call = delayed(model), delayed(_call)
+        results = [
+            call(shared, method, block, of_block, empty)
+            for block, of_block in zip(blocks, of_lengths, strict=True)
+        ]
+        name = f"{method}-{uuid.uuid4().hex}"
+        zeros = (empty.ndim - 1) * (0,)
+        keys = {(name, k, *zeros): result.key for k, result in enumerate(results)}
+        graph = HighLevelGraph.from_collections(name, keys, dependencies=results)
+        rows = X.chunks[0] if hasattr(X, "chunks") else len(blocks) * (np.nan,)
+        chunks = (rows, *((size,) for size in empty.shape[1:]))
+        return dask.array.Array(graph, name, chunks, meta=empty)
 
     def score(self, X, y, sample_weight=None, *, lengths=None):
         """As of the plain estimator, of arrays in memory or of Dask collections.
@@ -308,7 +308,10 @@ class DaskLSTM:
         shared = delayed(for_workers(self._as_plain()))
         raws = _partitions.partitions_of(X, y, sample_weight, lengths, _NAMES)
         results = compute(*(delayed(_partitions.to_compare)(raw, shared) for raw in raws))
-        y, predicted, weight = zip(*(result for result in results if result), strict=True)
+        results = [result for result in results if result is not None]
+        if not results:
+            raise ValueError(f"There is nothing to score in {len(raws)} partitions.")
+        y, predicted, weight = zip(*results, strict=True)
         weight = None if weight[0] is None else np.concatenate(weight)
         return float(self._score_of(np.concatenate(y), np.concatenate(predicted), weight))
 
@@ -402,21 +405,22 @@ class DaskLSTMRegressor(DaskLSTM, LSTMRegressor):
     Examples
     --------
     >>> import numpy as np
-    >>> import dask.array as da
-    >>> from dask.distributed import Client
     >>> from pylstm import LSTMRegressor
     >>> from pylstm.dask import DaskLSTMRegressor
-    >>> client = Client(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None)
     >>> X = np.random.default_rng(0).normal(size=(400, 6, 1))
     >>> y = X.sum(axis=(1, 2))
     >>> parameters = dict(batch_size=200, n_iter_no_change=np.inf, max_iter=3, random_state=0)
-    >>> model = DaskLSTMRegressor(**parameters)
-    >>> model = model.fit(da.from_array(X, chunks=(100, 6, 1)), da.from_array(y, chunks=100))
-    >>> predicted = model.predict(da.from_array(X, chunks=(100, 6, 1)))  # lazily
     >>> alone = LSTMRegressor(**parameters).fit(X, y)
-    >>> bool((predicted.compute() == alone.predict(X)).all())
+    >>> import dask.array as da  # doctest: +SKIP
+    >>> from dask.distributed import Client  # doctest: +SKIP
+    >>> client = Client(n_workers=1, processes=False, dashboard_address=None)  # doctest: +SKIP
+    >>> X_parts = da.from_array(X, chunks=(100, 6, 1))  # doctest: +SKIP
+    >>> y_parts = da.from_array(y, chunks=100)  # doctest: +SKIP
+    >>> model = DaskLSTMRegressor(**parameters).fit(X_parts, y_parts)  # doctest: +SKIP
+    >>> predicted = model.predict(X_parts)  # doctest: +SKIP
+    >>> bool((predicted.compute() == alone.predict(X)).all())  # doctest: +SKIP
     True
-    >>> client.close()
+    >>> client.close()  # doctest: +SKIP
     """
 
     _plain = LSTMRegressor
@@ -464,19 +468,21 @@ class DaskLSTMClassifier(DaskLSTM, LSTMClassifier):
     Examples
     --------
     >>> import numpy as np
-    >>> import dask.array as da
-    >>> from dask.distributed import Client
     >>> from pylstm.dask import DaskLSTMClassifier
-    >>> client = Client(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None)
     >>> X = np.random.default_rng(0).normal(size=(400, 6, 1))
     >>> y = np.where(X.sum(axis=(1, 2)) > 0, "up", "down")
+    >>> import dask.array as da  # doctest: +SKIP
+    >>> from dask.distributed import Client  # doctest: +SKIP
+    >>> client = Client(n_workers=1, processes=False, dashboard_address=None)  # doctest: +SKIP
+    >>> X_parts = da.from_array(X, chunks=(100, 6, 1))  # doctest: +SKIP
+    >>> y_parts = da.from_array(y, chunks=100)  # doctest: +SKIP
     >>> model = DaskLSTMClassifier(n_iter_no_change=np.inf, max_iter=3, updates="local")
-    >>> model = model.fit(da.from_array(X, chunks=(100, 6, 1)), da.from_array(y, chunks=100))
-    >>> model.predict_proba(da.from_array(X, chunks=(100, 6, 1))).shape
+    >>> model = model.fit(X_parts, y_parts)  # doctest: +SKIP
+    >>> model.predict_proba(X_parts).shape  # doctest: +SKIP
     (400, 2)
-    >>> model.to_local().predict_proba(X).shape
+    >>> model.to_local().predict_proba(X).shape  # doctest: +SKIP
     (400, 2)
-    >>> client.close()
+    >>> client.close()  # doctest: +SKIP
     """
 
     _plain = LSTMClassifier

@@ -144,7 +144,8 @@ def _check(raw, model):
 
 
 def _to_compare(raw, model):
-    if len(raw.X) == 0:
+    weight = raw.sample_weight
+    if len(raw.X) == 0 or not (weight is None or np.any(weight)):
         return None
     return model._to_compare(raw.X, raw.y, raw.sample_weight, raw.lengths)
 
