@@ -197,6 +197,7 @@ class _AloneError(Exception):
 
 
 def _broken_off(reason):
+    reason = " ".join(str(reason).split())  # of one line
     return RuntimeError(
         f"The fit was broken off: {reason}. If it had a pylstm.training.Checkpoint, it can go on from the "
         "last epoch: from_local(joblib.load(path), warm_start=True) makes an estimator that does."
