@@ -118,6 +118,12 @@ def test_scores_of_collections_are_those_of_one_machine(client, fitted):
     assert classifier.score(cut(X), cut(LABELS)) == local.score(X, LABELS)
 
 
+def test_hidden_states_are_arrays_whatever_the_output_is_set_to(client):
+    model = DaskLSTMRegressor(**LOCAL).fit(cut(X), cut(y)).set_output(transform="pandas")
+    assert isinstance(model.transform(X), pd.DataFrame)
+    assert isinstance(model.transform(cut(X)).compute(), np.ndarray)
+
+
 def test_float32_predictions_stay_float32(client, fitted):
     assert fitted.predict(cut(X.astype(np.float32))).dtype == np.float32
 

@@ -19,6 +19,7 @@ def for_workers(model, *, training=False):
     """A copy of the estimator that is as small as tasks need it."""
     small = model._snapshot()
     small.callbacks = None
+    vars(small).pop("_sklearn_output_config", None)  # their results are arrays
     small.loss_curve_, small.n_iter_, small.validation_scores_ = [], 0, None
     if not training:
         small._weights, small._optimizer = Weights(model._parameters), None

@@ -12,7 +12,6 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .. import core
 from .._base import large_enough
 from .._classifier import LSTMClassifier, balanced_weights
 from .._fitting import Samples, TrainingLoop
@@ -202,7 +201,8 @@ class DaskLSTM:
                 train, rest = model._split(_stub(parts.n_samples, y=strata), None)
                 validation = parts.take(rest.rows).using(cluster)
                 parts = parts.take(train.rows)
-            parts = parts.using(cluster)
+            checked, parts = parts.futures, parts.using(cluster)
+            cluster.forget(checked)
             if not continuing:
                 model._learn_units_over(partial(_over, cluster, model, parts))
             self._train_on(cluster, model, parts, validation)
@@ -627,7 +627,7 @@ def _over(cluster, model, parts, units, steps, statistic, *args):
     results = cluster.run(
         _partitions.statistics_of,
         parts.futures,
-        n_threads=core.effective_n_threads(model.n_jobs),
+        n_jobs=model.n_jobs,
         units=units,
         steps=steps,
         statistic=statistic,

@@ -180,8 +180,8 @@ def to_network(samples, model):
     return model._to_network(samples)
 
 
-def statistics_of(samples, n_threads, units, steps, statistic, args):
-    return over_chunks(samples, n_threads, units, steps, statistic, *args)
+def statistics_of(samples, n_jobs, units, steps, statistic, args):
+    return over_chunks(samples, core.effective_n_threads(n_jobs), units, steps, statistic, *args)
 
 
 def digests_of(samples):
