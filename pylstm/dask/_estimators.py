@@ -39,21 +39,24 @@ _OWN = {
 
 
 def _takes_parameters_of(plain):
-    """Decorator of a constructor: its signature is the plain estimator's, with those of `_OWN`."""
+    """Decorator of a constructor: its signature is the plain estimator's, then that of `_OWN`."""
 
     def take(init):
-        own = [
-            parameter
-            for parameter in inspect.signature(init).parameters.values()
-            if parameter.kind is not inspect.Parameter.VAR_KEYWORD
-        ]
-        names = {parameter.name for parameter in own}
-        others = inspect.signature(plain.__init__).parameters.values()
-        others = [parameter for parameter in others if parameter.name not in names]
-        init.__signature__ = inspect.Signature([*own, *others])
+        own = inspect.signature(init).parameters
+        parameters = dict(inspect.signature(plain.__init__).parameters)
+        parameters |= {name: own[name] for name in _OWN}
+        init.__signature__ = inspect.Signature([*parameters.values()])
         return init
 
     return take
+
+
+def _documents_parameters_of_plain(cls):
+    """Class decorator: `{parameters}` in its docstring becomes what the plain one says of its parameters."""
+    plain = inspect.getdoc(cls._plain).split("Parameters\n----------\n")[1]
+    parameters = plain.split("\n\nAttributes\n")[0]
+    cls.__doc__ = inspect.cleandoc(cls.__doc__).replace("{parameters}", parameters) + "\n"
+    return cls
 
 
 class DaskLSTM:
@@ -362,17 +365,17 @@ class DaskLSTM:
 
 
 @public_in("pylstm.dask")
+@_documents_parameters_of_plain
 class DaskLSTMRegressor(DaskLSTM, LSTMRegressor):
     """`LSTMRegressor` that learns from Dask arrays and DataFrames, where their partitions are.
 
     Everything that it has learned, and what it does with arrays in memory, is as of
-    :class:`pylstm.LSTMRegressor`, whose parameters it has beside its own.
+    :class:`pylstm.LSTMRegressor`. The last four parameters are its own; `batch_size` counts the samples of
+    an update over all partitions or, with `updates="local"`, in one; `stateful` and `highway` are refused.
 
     Parameters
     ----------
-    hidden_size, num_layers, **parameters
-        As of :class:`pylstm.LSTMRegressor`. `batch_size` counts the samples of an update over all
-        partitions; with `updates="local"`, of one in a partition. `stateful` and `highway` are refused.
+    {parameters}
 
     client : dask.distributed.Client, default=None
         Whose workers train; None means the current one. It is in no pickle.
@@ -396,7 +399,7 @@ class DaskLSTMRegressor(DaskLSTM, LSTMRegressor):
 
     See Also
     --------
-    pylstm.LSTMRegressor : The same on one machine; it describes all parameters and attributes.
+    pylstm.LSTMRegressor : The same on one machine; it describes the attributes.
 
     References
     ----------
@@ -446,24 +449,33 @@ class DaskLSTMRegressor(DaskLSTM, LSTMRegressor):
 
 
 @public_in("pylstm.dask")
+@_documents_parameters_of_plain
 class DaskLSTMClassifier(DaskLSTM, LSTMClassifier):
     """`LSTMClassifier` that learns from Dask arrays and DataFrames, where their partitions are.
 
     Everything that it has learned, and what it does with arrays in memory, is as of
-    :class:`pylstm.LSTMClassifier`, whose parameters it has beside its own. A partition need not have
-    samples of each class.
+    :class:`pylstm.LSTMClassifier`. The last four parameters are its own, see :class:`DaskLSTMRegressor`. A
+    partition need not have samples of each class.
 
     Parameters
     ----------
-    hidden_size, num_layers, **parameters
-        As of :class:`pylstm.LSTMClassifier`.
+    {parameters}
 
-    client, updates, average_every, persist
-        See :class:`DaskLSTMRegressor`.
+    client : dask.distributed.Client, default=None
+        Whose workers train; None means the current one.
+
+    updates : {"synchronous", "local"}, default="synchronous"
+        Those of one machine, or of each partition by itself, averaged.
+
+    average_every : int, default=None
+        With `updates="local"`: batches between two averages; None means an epoch.
+
+    persist : bool, default=True
+        Whether the partitions stay in the workers' memory, or are computed anew at each use.
 
     See Also
     --------
-    pylstm.LSTMClassifier : The same on one machine; it describes all parameters and attributes.
+    pylstm.LSTMClassifier : The same on one machine; it describes the attributes.
 
     Examples
     --------
