@@ -101,7 +101,7 @@ class LSTMRegressor(RegressorMixin, BaseLSTM):
     target_features : int or array-like of int, default=None
         With `window_scaling`, the positions of the features that the targets are values of, and by whose
         statistics they are scaled: one for all targets, or one for each (several horizons of the same
-        targets, as :func:`sliding_windows` orders them, may be named once). None means the scaled
+        targets, as :func:`pylstm.sliding_windows` orders them, may be named once). None means the scaled
         features, in their order; where it is not obvious which, it is an error.
 
     highway : int or "all", default=0

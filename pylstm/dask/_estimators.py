@@ -1,6 +1,7 @@
 """The estimators on Dask collections."""
 
 import inspect
+import re
 import uuid
 from functools import partial
 from numbers import Integral
@@ -54,7 +55,7 @@ def _takes_parameters_of(plain):
 def _documents_parameters_of_plain(cls):
     """Class decorator: `{parameters}` in its docstring becomes what the plain one says of its parameters."""
     plain = inspect.getdoc(cls._plain).split("Parameters\n----------\n")[1]
-    parameters = plain.split("\n\nAttributes\n")[0]
+    parameters = re.sub(r"\s\[\d+\]_", "", plain.split("\n\nAttributes\n")[0])  # no references
     cls.__doc__ = inspect.cleandoc(cls.__doc__).replace("{parameters}", parameters) + "\n"
     return cls
 
