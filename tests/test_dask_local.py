@@ -74,6 +74,13 @@ def test_partitions_made_anew_give_the_bits_of_those_kept(client, parameters, ar
     assert same(fit(parameters, **arguments), fit(parameters | {"persist": False}, **arguments))
 
 
+def test_a_large_network_is_sent_once_a_worker_with_the_same_bits(client, monkeypatch):
+    plain = fit({"early_stopping": True})
+    monkeypatch.setattr("pylstm.dask._cluster._SHARED_FROM", 0)
+    for persist in (True, False):
+        assert same(plain, fit({"early_stopping": True, "persist": persist}))
+
+
 def test_a_classifier_learns_with_classes_missing_from_partitions(client):
     by_label = np.argsort(LABELS, kind="stable")
     halves = (N // 2, N - N // 2)

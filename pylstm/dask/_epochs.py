@@ -15,14 +15,15 @@ from .._lengths import heeded, longest_first
 from . import _partitions
 
 
-def for_workers(model, *, training=False):
+def for_workers(model, *, weights=True, training=False):
     """A copy of the estimator that is as small as tasks need it."""
     small = model._snapshot()
     small.callbacks = None
     vars(small).pop("_sklearn_output_config", None)  # their results are arrays
     small.loss_curve_, small.n_iter_, small.validation_scores_ = [], 0, None
     if not training:
-        small._weights, small._optimizer = Weights(model._parameters), None
+        parameters = model._parameters if weights else model._parameters[:0]  # of the same dtype
+        small._weights, small._optimizer = Weights(parameters), None
     return small
 
 
@@ -55,10 +56,11 @@ class Parts(NamedTuple):
     def using(self, cluster):
         """The same, with partitions that use these rows alone; those without any are left out."""
         present, part = np.unique(self.part, return_inverse=True)
+        _, by_part = _grouped(part)
         futures = cluster.derive(
             _partitions.use_rows,
             [self.futures[k] for k in present],
-            [self.row[self.part == k] for k in present],
+            [_as_range(self.row[places]) for places in by_part],
         )
         return self._replace(futures=futures, part=part)
 
@@ -67,6 +69,19 @@ class Parts(NamedTuple):
         place = np.empty(self.n_samples, dtype=np.intp)
         place[np.argsort(self.part, kind="stable")] = np.arange(self.n_samples)
         return values[place]
+
+
+def _grouped(labels):
+    """The labels that there are, and the places of each, in order."""
+    present, counts = np.unique(labels, return_counts=True)
+    return present, np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
+
+
+def _as_range(rows):
+    """Consecutive rows as a range, which travels lighter."""
+    first = int(rows[0])
+    consecutive = range(first, first + len(rows))
+    return consecutive if np.array_equal(rows, consecutive) else rows
 
 
 class Epochs:
@@ -110,10 +125,8 @@ class LocalUpdates(Epochs):
         seeds = model._random_state.randint(np.iinfo(np.int32).max, size=len(parts.futures))
         losses, weights = [], []
         for batches in self._rounds:
-            shared = self._cluster.share(
-                for_workers(model, training=True),
-                model._parameters.nbytes * (1 + len(model._optimizer.moments)),
-            )
+            n_bytes = model._parameters.nbytes * (1 + len(model._optimizer.moments))
+            shared = self._cluster.share(for_workers(model, training=True), n_bytes)
             results = self._cluster.run(
                 _partitions.update_locally,
                 parts.futures,
@@ -165,7 +178,7 @@ class SynchronousEpochs(Epochs):
         self._block, self._n_slots = _unchecked.slot_layout(
             model._architecture, self._batch_size, model._parameters.dtype
         )
-        self._pieces = None
+        self._n_pieces, self._pieces = 0, []
 
     def _merge_equal(self):
         """As `merge_equal_samples`, for samples that make a single batch."""
@@ -193,9 +206,11 @@ class SynchronousEpochs(Epochs):
             order = order[numbers]
         weight = self._parts.weight
         mean_weight = 1.0 if weight is None else _sum(weight[order]) / n
-        moved = self._pieces is None or model.shuffle
-        if moved:
-            self._gather_pieces(order, numbers, lengths)
+        n_pieces = min(
+            self._n_slots, self._cluster.n_threads()
+        )  # which leaves the sums as they are
+        if self._n_pieces != n_pieces or (model.shuffle and n_updates > 1):
+            self._gather_pieces(n_pieces, order, numbers, lengths)
         total = 0.0
         for batch in range(n_updates):
             n_visits = min(self._batch_size, n - batch * self._batch_size)
@@ -248,18 +263,14 @@ class SynchronousEpochs(Epochs):
             average=average,
         )
 
-    def _gather_pieces(self, order, numbers, lengths):
+    def _gather_pieces(self, n_pieces, order, numbers, lengths):
         """Bring the samples of an epoch's slots together: each task has some slots of every batch."""
-        if self._pieces is not None:
-            self._cluster.forget([future for future, _ in self._pieces])
+        self._cluster.forget([future for future, _ in self._pieces])
         n = len(order)
-        n_pieces = min(
-            self._n_slots, self._cluster.n_threads()
-        )  # which leaves the sums as they are
         batch, place = np.divmod(np.arange(n), self._batch_size)
         n_blocks = -(-np.minimum(self._batch_size, n - batch * self._batch_size) // self._block)
         slot = place // self._block % np.minimum(n_blocks, self._n_slots)
-        self._pieces = []
+        self._n_pieces, self._pieces = n_pieces, []
         for piece in range(n_pieces):
             visits = np.flatnonzero(slot % n_pieces == piece)
             if len(visits) == 0:
@@ -276,9 +287,7 @@ class SynchronousEpochs(Epochs):
     def _gather_piece(self, samples, lengths, numbers):
         """A future of these samples, in this order, from wherever they are."""
         parts = self._parts
-        part = parts.part[samples]
-        present = np.unique(part)
-        by_part = [np.flatnonzero(part == k) for k in present]
+        present, by_part = _grouped(parts.part[samples])
         taken = self._cluster.start(
             _partitions.take,
             [parts.futures[k] for k in present],

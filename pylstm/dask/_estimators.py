@@ -245,7 +245,8 @@ class DaskLSTM:
     def _train_on(self, cluster, model, parts, validation):
         model._set_optimizer()
         model._carries_state = False
-        learned = cluster.derive(_partitions.to_network, parts.futures, model=for_workers(model))
+        small = for_workers(model, weights=False)
+        learned = cluster.derive(_partitions.to_network, parts.futures, model=small)
         cluster.forget(parts.futures)
         arguments = cluster, model, parts._replace(futures=learned), model._training_loss()
         if self.updates == "local":
@@ -595,7 +596,7 @@ def _described(cluster, model, given):
 
 def _checked(cluster, model, raws, descriptions):
     """The samples of the partitions that have any to learn from, and summaries of these."""
-    small = for_workers(model)
+    small = for_workers(model, weights=False)
     if _partitions.is_balanced(model):
         small.class_weight = _balanced(model.classes_, descriptions)
     used = [raw for raw, told in zip(raws, descriptions, strict=True) if told.has_weight]
@@ -651,7 +652,9 @@ def _over(cluster, model, parts, units, steps, statistic, *args):
 
 def _score(cluster, model, parts):
     """As `BaseLSTM._score_samples`: predictions come to the client, samples do not."""
-    results = cluster.run(_partitions.to_score, parts.futures, model=for_workers(model))
+    shared = cluster.share(for_workers(model), model._parameters.nbytes)
+    results = cluster.run(_partitions.to_score, parts.futures, model=shared)
+    cluster.forget([shared])
     if any(result is None for result in results):
         return np.nan
     y, predicted, weight = zip(*results, strict=True)

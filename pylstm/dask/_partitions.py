@@ -173,6 +173,8 @@ def summarize(samples, with_strata):
 
 
 def use_rows(samples, rows):
+    if isinstance(rows, range):
+        rows = np.arange(rows.start, rows.stop)
     return samples._replace(rows=rows)
 
 
