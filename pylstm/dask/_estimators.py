@@ -13,22 +13,21 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .._base import large_enough
-from .._classifier import LSTMClassifier, balanced_weights
-from .._fitting import Samples, TrainingLoop
+from .._classifier import LSTMClassifier
+from .._fitting import TrainingLoop
 from .._public import public_in
 from .._regressor import LSTMRegressor
 from .._validation import is_dask
 from . import _partitions
 from ._cluster import Cluster
-from ._epochs import LocalUpdates, Parts, SynchronousEpochs, for_workers
+from ._epochs import LocalUpdates, SynchronousEpochs, for_workers
+from ._samples import score_of, set_up, statistics_over, stub, validation_parts
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 _NAMES = ("X", "y", "sample_weight", "lengths")
 _NAMES_VAL = ("X_val", "y_val", "sample_weight_val", "lengths_val")
-
 
 # Parameters that the plain estimators do not have.
 _OWN = {
@@ -197,18 +196,18 @@ class DaskLSTM:
         model = plain._copy_to_continue() if continuing else plain._clone()
         random_state = check_random_state(self.random_state)
         with Cluster(self.client, persist=self.persist) as cluster:
-            parts, strata = _set_up(cluster, model, given, random_state, continuing)
+            parts, strata = set_up(cluster, model, given, random_state, continuing)
             validation = None
             if given_val is not None:
-                validation = _validation(cluster, model, given_val)
+                validation = validation_parts(cluster, model, given_val)
             elif self.early_stopping:
-                train, rest = model._split(_stub(parts.n_samples, y=strata), None)
+                train, rest = model._split(stub(parts.n_samples, y=strata), None)
                 validation = parts.take(rest.rows).using(cluster)
                 parts = parts.take(train.rows)
             checked, parts = parts.futures, parts.using(cluster)
             cluster.forget(checked)
             if not continuing:
-                model._learn_units_over(partial(_over, cluster, model, parts))
+                model._learn_units_over(partial(statistics_over, cluster, model, parts))
             self._train_on(cluster, model, parts, validation)
         return self
 
@@ -253,7 +252,7 @@ class DaskLSTM:
             epochs = LocalUpdates(*arguments, self.average_every)
         else:
             epochs = SynchronousEpochs(*arguments)
-        score = None if validation is None else partial(_score, cluster, model, validation)
+        score = None if validation is None else partial(score_of, cluster, model, validation)
         loop = TrainingLoop(model, epochs, score, incremental=False)
         loop.run(partial(self._adopt, model))
 
@@ -538,146 +537,6 @@ class DaskLSTMClassifier(DaskLSTM, LSTMClassifier):
         if is_dask(X):
             return self._lazily("predict_proba", X, lengths)
         return super().predict_proba(X, lengths=lengths)
-
-
-# -- of a fit -------------------------------------------------------------------------------------
-
-
-def _stub(n, n_targets=1, y=None):
-    """Samples of which only their number, or their targets, are looked at."""
-    y = np.empty((n, n_targets)) if y is None else y
-    return Samples(np.empty((n, 0, 0)), None, y, None, np.arange(n))
-
-
-def _unfitted(model):
-    """For a look at partitions, which knows nothing of others."""
-    return model._clone().set_params(callbacks=None)
-
-
-def _set_up(cluster, model, given, random_state, continuing):
-    """Make the network; the checked partitions, and the targets by which they may be split."""
-    raws, descriptions = _described(cluster, model, given)
-    if hasattr(model, "_set_classes") and not continuing:
-        model._set_classes(
-            np.unique(np.concatenate([d.classes for d in descriptions if d.n_samples]))
-        )
-    if not continuing:
-        first = next(raw for raw, told in zip(raws, descriptions, strict=True) if told.n_samples)
-        (few,) = cluster.run(_partitions.first_rows, [first])
-        samples = model._check_samples(few.X, few.y, None, few.lengths, reset=True)
-        model._initialize(samples, random_state)
-    parts, summaries = _checked(cluster, model, raws, descriptions)
-    if continuing:
-        model._check_same_network(_stub(0, summaries[0].n_targets))
-    elif parts.lengths is not None:
-        model.n_timesteps_ = None
-    strata = [summary.strata for summary in summaries]
-    return parts, None if strata[0] is None else np.concatenate(strata)
-
-
-def _validation(cluster, model, given):
-    """The checked partitions to validate on."""
-    parts, summaries = _checked(cluster, model, *_described(cluster, model, given))
-    model._check_n_targets_val(summaries[0].n_targets)
-    large_enough(_stub(parts.n_samples))
-    return parts
-
-
-def _described(cluster, model, given):
-    """The partitions, and what the client has to know of them."""
-    raws = cluster.load(given)
-    descriptions = cluster.run(_partitions.describe, raws, model=_unfitted(model))
-    if not any(told.has_weight for told in descriptions):
-        n = sum(told.n_samples for told in descriptions)
-        reason = "sample_weight must contain at least one non-zero number" if n else "X is empty"
-        raise ValueError(f"There is nothing to learn from in {len(given)} partitions: {reason}.")
-    return raws, descriptions
-
-
-def _checked(cluster, model, raws, descriptions):
-    """The samples of the partitions that have any to learn from, and summaries of these."""
-    small = for_workers(model, weights=False)
-    if _partitions.is_balanced(model):
-        small.class_weight = _balanced(model.classes_, descriptions)
-    used = [raw for raw, told in zip(raws, descriptions, strict=True) if told.has_weight]
-    futures = cluster.derive(_partitions.check, used, model=small)
-    cluster.forget(raws)  # made again if a worker dies
-    has_strata = hasattr(model, "_set_classes") and model.early_stopping
-    summaries = cluster.run(_partitions.summarize, futures, with_strata=has_strata)
-    n = [len(summary.rows) for summary in summaries]
-    T = summaries[0].shape[1]
-    lengths = weight = None
-    if any(summary.lengths is not None for summary in summaries):
-        lengths = np.concatenate(
-            [
-                np.full(len(s.rows), T, np.int64) if s.lengths is None else s.lengths
-                for s in summaries
-            ]
-        )
-    if summaries[0].weight is not None:
-        weight = np.concatenate([summary.weight for summary in summaries])
-    parts = Parts(
-        futures,
-        np.repeat(np.arange(len(n)), n),
-        np.concatenate([summary.rows for summary in summaries]),
-        weight,
-        lengths,
-        T,
-    )
-    return parts, summaries
-
-
-def _balanced(classes, descriptions):
-    """The weight of each class, counted as on one machine: sample by sample."""
-    told = [of_partition for of_partition in descriptions if of_partition.n_samples]
-    codes = np.concatenate([np.searchsorted(classes, d.classes)[d.codes] for d in told])
-    weight = None if told[0].weight is None else np.concatenate([d.weight for d in told])
-    counts = np.bincount(codes, weight, minlength=len(classes))[: len(classes)]
-    return dict(zip(classes, balanced_weights(counts), strict=True))
-
-
-def _over(cluster, model, parts, units, steps, statistic, *args):
-    """As `_units.over_chunks`, over all partitions."""
-    results = cluster.run(
-        _partitions.statistics_of,
-        parts.futures,
-        n_jobs=model.n_jobs,
-        units=units,
-        steps=steps,
-        statistic=statistic,
-        args=args,
-    )
-    return [value for result in results for value in result]
-
-
-def _score(cluster, model, parts):
-    """As `BaseLSTM._score_samples`: predictions come to the client, samples do not."""
-    shared = cluster.share(for_workers(model), model._parameters.nbytes)
-    results = cluster.run(_partitions.to_score, parts.futures, model=shared)
-    cluster.forget([shared])
-    if any(result is None for result in results):
-        return np.nan
-    y, predicted, weight = zip(*results, strict=True)
-    order = np.argsort(np.argsort(parts.part, kind="stable"), kind="stable")
-    if model._architecture.return_sequences:
-        steps = (
-            np.full(parts.n_samples, parts.n_timesteps) if parts.lengths is None else parts.lengths
-        )
-        order = _steps_in_order(steps, np.argsort(parts.part, kind="stable"))
-    return float(
-        model._validation_score(
-            np.concatenate(y)[order],
-            np.concatenate(predicted)[order],
-            None if weight[0] is None else np.concatenate(weight)[order],
-        )
-    )
-
-
-def _steps_in_order(steps, by_part):
-    """Places of the time steps of samples, that come by partition, in the order of the samples."""
-    ends = np.empty(len(steps), dtype=np.intp)
-    ends[by_part] = np.cumsum(steps[by_part])
-    return np.concatenate([np.arange(end - n, end) for end, n in zip(ends, steps, strict=True)])
 
 
 # -- of a prediction ------------------------------------------------------------------------------
