@@ -271,12 +271,13 @@ def test_the_examples_of_the_docstrings_run(estimator):
     assert doctest.DocTestRunner().run(test).failed == 0
 
 
-def test_dask_is_imported_only_when_used():
+def test_dask_is_imported_only_when_used(tmp_path):
     import subprocess
     import sys
 
     code = "import sys, pylstm, pylstm.dask; pylstm.LSTMRegressor; print('dask' in sys.modules)"
-    assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["False"]
+    printed = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=tmp_path)
+    assert printed.split() == ["False"]
 
 
 def test_the_sizes_of_the_data_are_as_described():
