@@ -172,7 +172,7 @@ def test_a_warm_start_goes_on_as_on_one_machine(client, kind):
         alone.fit(X, target)
         cluster.fit(cut(X), cut(target))
     assert same(cluster, alone)
-    assert cluster.n_iter_ == 6
+    assert cluster.n_iter_ == 4
 
 
 class Recorder(TrainingCallback):
@@ -189,7 +189,7 @@ class Recorder(TrainingCallback):
 
 def test_callbacks_see_what_they_see_on_one_machine(client):
     here, there = Recorder(), Recorder()
-    parameters = SMALL | {"batch_size": 90}
+    parameters = SMALL | {"batch_size": 90, "max_iter": 4}
     LSTMRegressor(**parameters, callbacks=[here]).fit(X, y)
     DaskLSTMRegressor(**parameters, callbacks=[there]).fit(cut(X), cut(y))
     assert len(there.seen) == len(here.seen) == 2

@@ -16,6 +16,8 @@ _LOOK_EVERY = 2.0
 # a worker in place of one a task, for a step more on the way.
 _SHARED_FROM = 2**18
 
+_BROKEN_OFF = "The fit was broken off"
+
 
 class Cluster:
     """The tasks of one call; a context manager, at whose end the scheduler forgets them.
@@ -43,8 +45,11 @@ class Cluster:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, error, traceback):
         self.forget(list(self._kept.values()))
+        is_lost = self._client.status != "running" and not str(error).startswith(_BROKEN_OFF)
+        if isinstance(error, Exception) and is_lost:  # whatever it was that noticed it
+            raise _broken_off(f"the connection to the scheduler is lost ({error})") from error
 
     def n_threads(self):
         """Those of all workers that there are now, at least 1."""
@@ -140,9 +145,13 @@ class Cluster:
         except _AloneError as error:
             raise _broken_off(error) from None
         except Exception as error:
-            if self._client.status != "running":
-                raise _broken_off(f"the connection to the scheduler is lost ({error})") from error
-            raise self._naming_partition(error, futures) from error
+            partition = self._partition_that_failed(futures)
+            if partition is None or str(error).startswith("Partition "):
+                raise
+            message = (
+                f"Partition {partition} could not be computed: {type(error).__name__}: {error}"
+            )
+            raise RuntimeError(message) from error
 
     def _wait(self, futures):
         """Their results, or an error soon after nobody is there to compute them."""
@@ -181,15 +190,10 @@ class Cluster:
             )
         return without_workers or now
 
-    def _naming_partition(self, error, futures):
-        """The error itself if it tells where it is from, or else one that does."""
+    def _partition_that_failed(self, futures):
+        """Its number, if it is known."""
         failed = [future for future in futures if future.status == "error"]
-        partition = self._partition_of.get(failed[0].key) if failed else None
-        if partition is None or str(error).startswith("Partition "):
-            return error
-        return RuntimeError(
-            f"Partition {partition} could not be computed: {type(error).__name__}: {error}"
-        )
+        return self._partition_of.get(failed[0].key) if failed else None
 
 
 class _AloneError(Exception):
@@ -199,7 +203,7 @@ class _AloneError(Exception):
 def _broken_off(reason):
     reason = " ".join(str(reason).split())  # of one line
     return RuntimeError(
-        f"The fit was broken off: {reason}. If it had a pylstm.training.Checkpoint, it can go on from the "
+        f"{_BROKEN_OFF}: {reason}. If it had a pylstm.training.Checkpoint, it can go on from the "
         "last epoch: from_local(joblib.load(path), warm_start=True) makes an estimator that does."
     )
 

@@ -16,7 +16,7 @@ WEIGHT[::7] = 0
 LENGTHS = _rng.integers(2, T + 1, size=N)
 PADDED = np.where(np.arange(T)[:, None] < LENGTHS[:, None, None], X, np.nan)
 
-SMALL = {"hidden_size": 4, "max_iter": 3, "random_state": 0, "n_iter_no_change": np.inf}
+SMALL = {"hidden_size": 4, "max_iter": 2, "random_state": 0, "n_iter_no_change": np.inf}
 
 
 def cut(array, cuts=CUTS):
