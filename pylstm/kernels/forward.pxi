@@ -295,8 +295,8 @@ cdef void forward_step(
 ) noexcept nogil:
     """One step of one cell: x_t, h_{t-1} and c_{t-1} are in their places; h_t and c_t will be.
 
-    `from_zeros`: h_{t-1} is zero, and h_{t-1} U left out. `shared`: the block, if its windows share rows,
-    whose products stand for x_t; or NULL.
+    `from_zeros`: h_{t-1} is zero, and h_{t-1} U left out. `shared`: the block, if its windows share rows
+    and their products stand for x_t, or NULL.
     """
     cdef Py_ssize_t L = net.lanes, B = net.block, n_rows = cell.n_in + net.H, index
     cdef Py_ssize_t n_inputs = cell.n_in if from_zeros else n_rows

@@ -62,7 +62,7 @@ cdef inline void product(
     const real* B, Py_ssize_t b_row, Py_ssize_t b_segment,
     const real* init, Py_ssize_t init_row, bint init_first, real* C, Py_ssize_t c_row,
 ) noexcept nogil:
-    """C = init + sum over segments of A B, for one panel of B. Sums start with init, or it comes last."""
+    """C = init + sum over segments of A B, for one panel of B; init comes first in the sums, or last."""
     if real is float:
         product_f(width, M, n_segments, K, A, a_row, a_col, a_segment, B, b_row, b_segment,
                   init, init_row, init_first, C, c_row)
