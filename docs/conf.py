@@ -41,6 +41,7 @@ PAGES = {
     "CONTRIBUTING.md": "docs/contributing.md",
     "README.md": "docs/index.md",
     "SECURITY.md": "docs/security.md",
+    "benchmarks/DASK.md": "docs/benchmarks/dask.md",
     "benchmarks/LEARNING.md": "docs/benchmarks/learning.md",
     "benchmarks/R.md": "docs/benchmarks/r.md",
     "benchmarks/README.md": "docs/benchmarks/method.md",
