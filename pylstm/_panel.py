@@ -358,7 +358,9 @@ def _read_many(series, without, label, form="dict"):
     tables = list(series.values())
     # Arrays of numbers are taken as they are: there may be 100,000 of them.
     tables = [
-        table if is_pandas(table) or isinstance(table, np.ndarray) else np.asarray(table)
+        table
+        if is_pandas(table) or (type(table) is np.ndarray and table.dtype.kind in "fiub")
+        else np.asarray(refuse_dates_and_masks(label, table))
         for table in tables
     ]
     for name, table in zip(ids, tables, strict=True):

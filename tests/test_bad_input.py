@@ -213,6 +213,16 @@ WRONG_DATA = {
         ValueError,
         "series has masked",
     ),
+    "masked series among many": (
+        lambda: sliding_windows({"a": y, "b": np.ma.array(y, mask=y > 1)}, window=3),
+        ValueError,
+        "series has masked",
+    ),
+    "dates among many series": (
+        lambda: sliding_windows([y, DATES[:, 0, 0]], window=3),
+        TypeError,
+        "series holds dates",
+    ),
     "masked target of windows": (
         lambda: sliding_windows(y, window=3, target=np.ma.array(y, mask=y > 1)),
         ValueError,

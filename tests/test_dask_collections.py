@@ -19,6 +19,7 @@ from sklearn.exceptions import NotFittedError
 from pylstm import (
     LSTMClassifier,
     LSTMForecaster,
+    LSTMForecasterPerSeries,
     LSTMRegressor,
     SequenceScaler,
     sliding_windows,
@@ -185,6 +186,8 @@ def test_the_parameters_are_those_of_the_plain_estimators_and_four_more():
         lambda: LSTMRegressor(early_stopping=True).fit(X, y, X_val=cut(X), y_val=y),
         lambda: LSTMClassifier().fit(X, cut(LABELS)),
         lambda: LSTMForecaster().fit(cut(y)),
+        lambda: LSTMForecaster().fit([y, cut(y)]),
+        lambda: LSTMForecasterPerSeries().fit({"one": cut(y)}),
         lambda: SequenceScaler().fit(cut(X)),
         lambda: sliding_windows(cut(y), window=3),
     ],
