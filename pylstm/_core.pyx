@@ -690,7 +690,7 @@ def train(
                 break
             if averaged is not None:
                 average_weights(&averaged[0], &params[0], net.n_params, decay)
-            total_loss += batch_loss * batch.n
+            total_loss += rounded_product(batch_loss, batch.n)
             batch.first_visit += batch.n
             n_batches += 1
     raise_interrupt(call.interrupt.stop)

@@ -4,6 +4,18 @@ A new solver has a number and settings in `_optimizers.py`, a function here and 
 setting has a place in `_options.py` and in the struct of that name.
 """
 
+cdef extern from * nogil:
+    """
+    /* Rounded, where compilers would make one operation of it and of the addition that follows. */
+    static double rounded_product(double a, double b)
+    {
+        volatile double product = a * b;
+        return product;
+    }
+    """
+    double rounded_product(double a, double b)
+
+
 cdef struct Clipping:
     double norm                 # largest norm of a gradient; 0: any
     double value                # largest absolute value of an element, clipped before; 0: any
