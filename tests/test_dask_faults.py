@@ -279,6 +279,15 @@ def slowly(block):
     return block
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C interrupts, also where these tests are a background job, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_keeps_the_last_epoch_and_leaves_no_task(client):
     cuts = (110,) * 3
     slow = cut(X, cuts).map_blocks(slowly, meta=np.empty((0, 0, 0)))
@@ -294,6 +303,7 @@ def test_ctrl_c_keeps_the_last_epoch_and_leaves_no_task(client):
     assert same(model, once)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_before_the_first_epoch_leaves_the_estimator_as_it_was(client):
     slow = cut(X).map_blocks(slowly, meta=np.empty((0, 0, 0)))
     model = DaskLSTMRegressor(**SMALL)

@@ -47,8 +47,12 @@ class Cluster:
 
     def __exit__(self, kind, error, traceback):
         self.forget(list(self._kept.values()))
-        is_lost = self._client.status != "running" and not str(error).startswith(_BROKEN_OFF)
-        if isinstance(error, Exception) and is_lost:  # whatever it was that noticed it
+        from distributed.comm import CommClosedError
+
+        # Whatever it was that noticed it, and be it before the client's status says so.
+        is_lost = isinstance(error, CommClosedError) or self._client.status != "running"
+        is_told = str(error).startswith(_BROKEN_OFF)
+        if isinstance(error, Exception) and is_lost and not is_told:
             raise _broken_off(f"the connection to the scheduler is lost ({error})") from error
 
     def n_threads(self):
