@@ -551,7 +551,7 @@ def _parts_of_many(series):
     form = "dict" if isinstance(series, Mapping) else "list"
     values = list(series.values() if form == "dict" else series)
     if not values:
-        raise ValueError("The series is an empty dict; at least one series is required.")
+        raise ValueError(f"The series is an empty {form}; at least one series is required.")
     names = list(series) if form == "dict" else list(range(len(values)))
 
     def some(positions):
