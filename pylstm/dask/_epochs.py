@@ -66,9 +66,11 @@ class Parts(NamedTuple):
 
     def in_order(self, values):
         """Rows that the partitions gave, part by part, in the order of the samples."""
-        place = np.empty(self.n_samples, dtype=np.intp)
-        place[np.argsort(self.part, kind="stable")] = np.arange(self.n_samples)
-        return values[place]
+        return values[np.argsort(self.by_part())]
+
+    def by_part(self):
+        """The samples, part by part."""
+        return np.argsort(self.part, kind="stable")
 
 
 def _grouped(labels):

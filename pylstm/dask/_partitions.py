@@ -196,9 +196,9 @@ def to_score(samples, model):
 
 def loss_of_zero_output(samples, model, loss):
     """The mean loss, and the weight that it has."""
-    weight = samples.sample_weight
-    total = len(samples.rows) if weight is None else float(weight[samples.rows].sum())
-    return LocalEpochs(model, samples, loss, 1).loss_of_zero_output() * total, total
+    engine = LocalEpochs(model, samples, loss, 1)
+    total = engine.weight_of(samples.rows)
+    return engine.loss_of_zero_output() * total, total
 
 
 def update_locally(samples, seed, model, loss, batches, **epoch):

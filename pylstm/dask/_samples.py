@@ -124,12 +124,13 @@ def score_of(cluster, model, parts):
     if any(result is None for result in results):
         return np.nan
     y, predicted, weight = zip(*results, strict=True)
-    order = np.argsort(np.argsort(parts.part, kind="stable"), kind="stable")
+    by_part = parts.by_part()
+    order = np.argsort(by_part)
     if model._architecture.return_sequences:
         steps = (
             np.full(parts.n_samples, parts.n_timesteps) if parts.lengths is None else parts.lengths
         )
-        order = _steps_in_order(steps, np.argsort(parts.part, kind="stable"))
+        order = _steps_in_order(steps, by_part)
     return float(
         model._validation_score(
             np.concatenate(y)[order],
