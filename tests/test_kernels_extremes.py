@@ -66,6 +66,25 @@ def test_saturated_gates_are_exactly_open_or_shut(scale, dtype):
             assert np.isfinite(gradient).all()
 
 
+@pytest.mark.on_every_instruction_set
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("memory", [1e-6, 0.5, 9])
+def test_gradients_through_an_output_gate_of_any_width(memory, dtype):
+    # h = o tanh(c), from which the backward pass has tanh(c)
+    bias = np.linspace(-80, 80, 41, dtype=dtype)
+    params, arch = one_unit(dtype, W=(0, 0, 0, 1), b=(SHUT, OPEN, 0, 0))
+    states = {"h0": np.zeros((1, 41, 1), dtype), "c0": np.full((1, 41, 1), memory, dtype)}
+    gradients = core.backward(
+        params, bias.reshape(-1, 1, 1), arch, d_output=np.ones((41, 1), dtype), **states
+    )
+    o, tanh_c = 1 / (1 + np.exp(-bias.astype(np.longdouble))), np.tanh(np.longdouble(memory))
+    eps = np.finfo(dtype).eps
+    d_c, d_z = o * (1 - tanh_c**2), tanh_c * o * (1 - o)
+    # where tanh(c) is nearly 1, an error in its last place is all of 1 - tanh(c)^2
+    assert (np.abs(gradients.d_c0.ravel() - d_c) <= 16 * eps * d_c + 4 * eps * o).all()
+    assert (np.abs(gradients.d_X.ravel() - d_z) <= 16 * eps * d_z + 2 * eps).all()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_overflowing_products_saturate(dtype):
     big = np.finfo(dtype).max

@@ -125,27 +125,29 @@ cdef void add_output_gradients(
 
 cdef void backward_tile(
     const Net* net, const Tile* tile, const Block* block, Py_ssize_t step, real* z, real* c,
-    real* c_next, const real* dh, real* dc, real* db, real* registers,
+    const real* h_next, Py_ssize_t h_row, const real* dh, real* dc, real* db, real* registers,
 ) noexcept nogil:
-    """The gates of a tile, backwards: dz in their place, dc, db. dh are rows of samples.
+    """The gates of a tile, backwards: dz in their place, dc, db. h_next and dh are rows of samples.
 
     Of a sample that has ended dz is zero, and its gradients pass by unchanged.
     """
-    cdef Py_ssize_t L = net.lanes, Hp = net.H_pad, group, first, s
+    cdef Py_ssize_t L = net.lanes, Hp = net.H_pad, group, first, s, row
     cdef real[16] kept                              # dc of the group
     for group in range(n_groups_of(tile, block.n)):
         first = group * tile.samples
         if tile.samples == 1:
             if step < block.length[first]:
-                cell_backward_at(z + first * 4 * L, c + first * L, c_next + first * L,
+                cell_backward_at(z + first * 4 * L, c + first * L, <real*> h_next + first * h_row,
                                  <real*> dh + first * Hp, dc + first * L)
                 add_registers(4, z + first * 4 * L, db)
         else:
             for s in range(tile.samples):
-                copy_units(dh + min(first + s, block.n - 1) * Hp, registers + s * tile.units, tile.units)
+                row = min(first + s, block.n - 1)
+                copy_units(h_next + row * h_row, registers + s * tile.units, tile.units)
+                copy_units(dh + row * Hp, registers + L + s * tile.units, tile.units)
                 copy_units(dc + (first + s) * tile.units, kept + s * tile.units, tile.units)
-            cell_backward_at(z + first * tile.row, c + first * tile.units, c_next + first * tile.units,
-                             registers, dc + first * tile.units)
+            cell_backward_at(z + first * tile.row, c + first * tile.units, registers, registers + L,
+                             dc + first * tile.units)
             for s in range(tile.samples):
                 if first + s < block.n and step >= block.length[first + s]:
                     copy_units(kept + s * tile.units, dc + (first + s) * tile.units, tile.units)
@@ -169,12 +171,12 @@ cdef void backward_step(
     cdef real* dh = arena + cell.dh
     cdef real* dc = arena + cell.dc
     cdef real* c = c_at(net, cell, step, arena)
-    cdef real* c_next = c_at(net, cell, step + 1, arena)
+    cdef const real* h_next = h_at(net, cell, step + 1, arena)
     cdef Tile tile
     for index in range(net.n_tiles):
         tile = tile_at(net, index)
         backward_tile(net, &tile, block, step, z_at(net, cell, &tile, step, arena),
-                      c + tile.first * B, c_next + tile.first * B, dh + tile.first,
+                      c + tile.first * B, h_next + tile.first, cell.h_row, dh + tile.first,
                       dc + tile.first * B, slot + cell.packed_b + 4 * tile.first,
                       arena + net.hidden)
     if not to_previous:

@@ -123,7 +123,7 @@ cdef struct Net:
     Py_ssize_t d_inner          # the same of its inputs; the same area in one direction
     Py_ssize_t d_row
     Py_ssize_t carried          # [B][n_features]: gradients of values that are missing, on their way
-    Py_ssize_t hidden           # [B][L]: h or dh of groups
+    Py_ssize_t hidden           # [B][L]: h of groups; of one, h and dh
     Py_ssize_t n_rows           # of the series, that a block's windows share in a segment
     Py_ssize_t rows             # [n_rows][in_pad]: x of each
     Py_ssize_t row_products     # [tile][n_rows][gate][units]: and x W + b
