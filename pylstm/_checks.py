@@ -108,10 +108,14 @@ def contiguous(array, dtype):
         return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
 
 
+def is_plain(array, shape):
+    """Whether it is an ndarray of that shape as the kernels take it; most are."""
+    return type(array) is np.ndarray and array.shape == shape and array.flags.carray
+
+
 def dense(name, array, shape, dtype):
     """A C-contiguous array of real numbers, of the dtype and the shape wanted."""
-    plain = type(array) is np.ndarray and array.dtype is dtype and array.shape == shape
-    if plain and array.flags.carray:  # as most are: asking more takes two microseconds
+    if is_plain(array, shape) and array.dtype is dtype:
         return array
     array = as_array(name, array)
     check_real(name, array)

@@ -147,7 +147,7 @@ def effective_n_threads(n_jobs: int | None = None) -> int:
         n_jobs = require("The number of threads", n_jobs, Integral, "an integer or None")
     if n_jobs == 0:
         raise ValueError("n_jobs=0 has no meaning; use None for all CPUs or a number of threads.")
-    if not kernels.has_openmp():
+    if n_jobs == 1 or not kernels.has_openmp():
         return 1
     if n_jobs is None or n_jobs < 0:
         n_threads = min(kernels.max_threads(), available_cpus())

@@ -67,8 +67,8 @@ WINDOW_SCALINGS = {"last": 0, "mean": 1, "standard": 2, "relative": 3}
 class Scaling(NamedTuple):
     """The network reads (X - center) * factor; one row for all samples, or one for each."""
 
-    center: NDArray[np.float64]  # (1 or n_samples, F)
-    factor: NDArray[np.float64]  # (1 or n_samples, F)
+    center: NDArray[np.float64]  # (F,) or (n_samples, F)
+    factor: NDArray[np.float64]  # of the same shape
 
 
 class Samples(NamedTuple):

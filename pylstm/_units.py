@@ -80,7 +80,7 @@ class Units(NamedTuple):
             return Scaling(levels.center + levels.scale * mean, 1 / (levels.scale * scale))
         if (mean == 0).all() and (scale == 1).all():
             return None
-        return Scaling(mean[np.newaxis], 1 / scale[np.newaxis])
+        return Scaling(mean, 1 / scale)
 
     def to_network(self, y, levels, steps):
         """Targets as the network learns them, in float64.
@@ -385,7 +385,8 @@ def _last_steps(samples, rows, units, n_steps, with_missing, n_threads):
     X, lengths = samples.X[rows].astype(np.float64), _rows_of(samples.lengths, rows)
     scaling = units.scaling(units.levels(X, lengths, n_threads))
     if scaling is not None:
-        X = (X - scaling.center[:, np.newaxis]) * scaling.factor[:, np.newaxis]
+        center, factor = (v if v.ndim == 1 else v[:, np.newaxis] for v in scaling)
+        X = (X - center) * factor
     n, T, _ = X.shape
     if with_missing:
         missing = np.isnan(X)

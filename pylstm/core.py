@@ -54,6 +54,7 @@ from ._checks import (
     contiguous,
     dense,
     float_dtype,
+    is_plain,
     require,
 )
 from ._dispatch import effective_n_threads, kernels
@@ -73,6 +74,7 @@ from ._options import WINDOW_SCALINGS, Dimensions, Scaling
 from ._typing import Array, ArrayLike, DTypeLike, Floats, NDArray, RandomState
 
 _DOUBLE = np.dtype(np.float64)
+_PAIR = (tuple, list)
 
 __all__ = [
     "SGD",
@@ -865,7 +867,7 @@ class Stream:
         self._scaling = None
         if scaling is not None:
             center, factor = _check_scaling(scaling, np.empty((1, 1, arch.n_features)))
-            self._scaling = center[0].copy(), factor[0].copy()
+            self._scaling = center.flatten(), factor.flatten()
         self._handle = kernels.stream_open(vector, arch._dimensions)
 
     def __copy__(self) -> "Stream":
@@ -1201,6 +1203,8 @@ def _check_arch(arch):
 
 def _check_params(params, arch):
     _check_arch(arch)
+    if is_plain(params, (arch._n_params,)) and params.dtype in FLOATS:
+        return params
     params = as_array("params", params)
     if params.dtype not in FLOATS:
         check_real("params", params)
@@ -1214,18 +1218,20 @@ def _check_sequences(X, dtype):
     """X with whatever strides it has, float32 or float64; of `dtype` if it is neither."""
     X = as_array("X", X)
     check_real("X", X)
-    if X.ndim != 3:
+    shape = X.shape
+    if len(shape) != 3:
         raise ValueError(
             "X must have three dimensions, (n_samples, n_timesteps, n_features), "
-            f"got an array of shape {X.shape}."
+            f"got an array of shape {shape}."
         )
-    if X.shape[1] == 0:
-        raise ValueError(f"X must have at least one time step, got shape {X.shape}.")
-    if X.shape[1] >= 2**32:  # time steps are numbered by 32 bits
-        raise ValueError(f"X must have less than 2**32 time steps, got shape {X.shape}.")
-    if X.dtype in FLOATS and X.flags.aligned:
+    if shape[1] == 0:
+        raise ValueError(f"X must have at least one time step, got shape {shape}.")
+    if shape[1] >= 2**32:  # time steps are numbered by 32 bits
+        raise ValueError(f"X must have less than 2**32 time steps, got shape {shape}.")
+    is_float = X.dtype in FLOATS
+    if is_float and X.flags.aligned:
         return X
-    return X.astype(X.dtype if X.dtype in FLOATS else dtype)
+    return X.astype(X.dtype if is_float else dtype)
 
 
 def _check_call(params, X, arch, lengths, scaling):
@@ -1240,8 +1246,8 @@ def _check_call(params, X, arch, lengths, scaling):
 
 
 def _check_scaling(scaling, X):
-    """Center and factor, in two dimensions, as the kernels take them."""
-    if not isinstance(scaling, tuple | list) or len(scaling) != 2:
+    """Center and factor as the kernels take them."""
+    if not isinstance(scaling, _PAIR) or len(scaling) != 2:
         raise TypeError(
             f"scaling must be a tuple of two arrays, (center, factor), got {scaling!r}."
         )
@@ -1249,11 +1255,7 @@ def _check_scaling(scaling, X):
     center = as_array("center", center)
     n_samples, _, n_features = X.shape
     shape = (n_features,) if center.ndim == 1 else (n_samples, n_features)
-    center = dense("center", center, shape, _DOUBLE)
-    factor = dense("factor", factor, shape, _DOUBLE)
-    if len(shape) == 1:
-        return Scaling(center[np.newaxis], factor[np.newaxis])
-    return Scaling(center, factor)
+    return Scaling(dense("center", center, shape, _DOUBLE), dense("factor", factor, shape, _DOUBLE))
 
 
 def _check_network_call(params, X, arch, lengths, h0, c0, scaling, n_threads):

@@ -251,7 +251,7 @@ def join(pieces, order, lengths, weight, numbers):
         return np.ascontiguousarray(np.concatenate(arrays)[order])
 
     scaling = pieces[0].scaling
-    if all(map(_is_by_sample, pieces)):
+    if _is_by_sample(pieces[0]):
         scaling = type(scaling)(
             *map(joined, zip(*(piece.scaling for piece in pieces), strict=True))
         )
@@ -267,8 +267,8 @@ def join(pieces, order, lengths, weight, numbers):
 
 
 def _is_by_sample(samples):
-    """Whether each sample has a row of the scaling: one for all can be taken so, if there is one sample."""
-    return samples.scaling is not None and len(samples.scaling.center) == len(samples.X)
+    """Whether each sample has a scaling of its own."""
+    return samples.scaling is not None and samples.scaling.center.ndim == 2
 
 
 def slot_gradients(piece, slots, params, arch, loss, total_weight, options):

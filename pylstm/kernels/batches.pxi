@@ -64,11 +64,17 @@ cdef int set_inputs(Batch* batch, X) except -1:
 
 cdef int set_scaling(Batch* batch, scaling) except -1:
     """From `_options.Scaling`, or None."""
-    cdef const double[:, ::1] center, factor
-    if scaling is not None:
+    cdef const double[:, ::1] centers, factors
+    cdef const double[::1] center, factor
+    if scaling is None:
+        return 0
+    if scaling[0].ndim == 1:
         center, factor = fields_of(scaling)
-        batch.center, batch.factor = &center[0, 0], &factor[0, 0]
-        batch.scaling_stride = center.shape[1] if center.shape[0] > 1 else 0
+        batch.center, batch.factor = &center[0], &factor[0]
+    else:
+        centers, factors = fields_of(scaling)
+        batch.center, batch.factor = &centers[0, 0], &factors[0, 0]
+        batch.scaling_stride = centers.shape[1]
     return 0
 
 
