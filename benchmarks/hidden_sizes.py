@@ -5,8 +5,9 @@
 
 One thread, float32, training and prediction at two shapes. The padding of a hidden size is no useful work:
 a training step counts 3 x 2 x B x T x 4H x (F + H), a prediction a third of it. Sizes take turns for several
-rounds; the shortest time of each counts. The last column is the speed beside that of the next size that
-fills registers.
+rounds; the shortest time of each counts. "of whole registers" is the speed beside that of the next size that
+fills registers. "of a straight line" is the speed beside what it would be if the time between two sizes that
+fill registers lay on a straight line, as with no padding at all.
 """
 
 import argparse
@@ -89,12 +90,21 @@ def main():
             title = f"{part} ({', '.join(map(str, shape))}, H)"
             results[title] = speed
             print(f"### {title}, {instruction_set}, 1 thread\n")
-            print("| H | GFLOP/s | of whole registers |\n|---|---|---|")
-            by_size = dict(zip(arguments.sizes, speed, strict=True))
-            for H, value in by_size.items():
-                whole = by_size.get(-(-H // lanes) * lanes)
-                share = f"{value / whole:.2f}" if whole else ""
-                print(f"| {H} | {value:.1f} | {share} |", flush=True)
+            print("| H | GFLOP/s | of whole registers | of a straight line |\n|---|---|---|---|")
+            seconds = {
+                H: flops(part, (*shape, H)) / value / 1e9
+                for H, value in zip(arguments.sizes, speed, strict=True)
+            }
+            for H, value in zip(arguments.sizes, speed, strict=True):
+                below, whole = H // lanes * lanes, -(-H // lanes) * lanes
+                shares = ["", ""]
+                if whole in seconds:
+                    work = flops(part, (*shape, whole)) / seconds[whole] / 1e9
+                    shares[0] = f"{value / work:.2f}"
+                if below in seconds and whole in seconds:
+                    line = np.interp(H, [below, whole], [seconds[below], seconds[whole]])
+                    shares[1] = f"{line / seconds[H]:.2f}"
+                print(f"| {H} | {value:.1f} | {shares[0]} | {shares[1]} |", flush=True)
             print()
     if arguments.output:
         draw(results, arguments.sizes, lanes, arguments.output)
