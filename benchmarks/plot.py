@@ -14,13 +14,13 @@ from matplotlib import pyplot as plt
 
 
 def read_tables(text):
-    """{(part, threads): {cell: ratio}} of the float32 tables."""
+    """{(part, threads): {cell: ratio}} of the first section's tables."""
     tables = {}
-    for line in text.splitlines():
-        heading = re.match(r"### (\w+), (\w+), (\d+) thread", line)
+    for line in text.split("\n### What bounds")[0].splitlines():
+        heading = re.match(r"### (\w+), float32, (\d+) thread", line)
         if heading:
-            part, dtype, threads = heading.groups()
-            rows = tables.setdefault((part, int(threads)), {}) if dtype == "float32" else {}
+            part, threads = heading.groups()
+            rows = tables.setdefault((part, int(threads)), {})
         columns = [column.strip() for column in line.split("|")[1:-1]]
         if len(columns) > 4 and re.match(r"\d", columns[0]) and columns[3]:
             rows[columns[0]] = float(columns[3])
@@ -49,10 +49,7 @@ def main():
             ax.bar_label(bars, fmt="%.1f", padding=2, fontsize=8)
         ax.set_yticks(range(len(rows)), rows)
         ax.invert_yaxis()
-        ax.set_xscale("log")
-        ax.set_xlim(left=1)  # as fast as the peer
-        ax.xaxis.set_major_formatter("{x:g}")
-        ax.xaxis.set_minor_formatter("")
+        ax.axvline(1, color="0.2", lw=1)  # as fast as the peer
         ax.set_title(f"{title}: times the fastest peer's speed", loc="left", fontsize=10)
         ax.set_ylabel("batch, time steps, features, hidden units (, layers)", fontsize=8)
         ax.spines[["top", "right"]].set_visible(False)
