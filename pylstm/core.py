@@ -1217,7 +1217,9 @@ def _check_params(params, arch):
 def _check_sequences(X, dtype):
     """X with whatever strides it has, float32 or float64; of `dtype` if it is neither."""
     X = as_array("X", X)
-    check_real("X", X)
+    is_float = X.dtype in FLOATS
+    if not is_float:
+        check_real("X", X)
     shape = X.shape
     if len(shape) != 3:
         raise ValueError(
@@ -1228,7 +1230,6 @@ def _check_sequences(X, dtype):
         raise ValueError(f"X must have at least one time step, got shape {shape}.")
     if shape[1] >= 2**32:  # time steps are numbered by 32 bits
         raise ValueError(f"X must have less than 2**32 time steps, got shape {shape}.")
-    is_float = X.dtype in FLOATS
     if is_float and X.flags.aligned:
         return X
     return X.astype(X.dtype if is_float else dtype)
