@@ -70,7 +70,7 @@ from ._losses import (
     SquaredError,
 )
 from ._optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
-from ._options import WINDOW_SCALINGS, Dimensions, Scaling
+from ._options import WINDOW_SCALINGS, Dimensions
 from ._typing import Array, ArrayLike, DTypeLike, Floats, NDArray, RandomState
 
 _DOUBLE = np.dtype(np.float64)
@@ -1247,7 +1247,7 @@ def _check_call(params, X, arch, lengths, scaling):
 
 
 def _check_scaling(scaling, X):
-    """Center and factor as the kernels take them."""
+    """Center and factor, the fields of a `Scaling`: a name for them costs a call a microsecond."""
     if not isinstance(scaling, _PAIR) or len(scaling) != 2:
         raise TypeError(
             f"scaling must be a tuple of two arrays, (center, factor), got {scaling!r}."
@@ -1256,7 +1256,7 @@ def _check_scaling(scaling, X):
     center = as_array("center", center)
     n_samples, _, n_features = X.shape
     shape = (n_features,) if center.ndim == 1 else (n_samples, n_features)
-    return Scaling(dense("center", center, shape, _DOUBLE), dense("factor", factor, shape, _DOUBLE))
+    return dense("center", center, shape, _DOUBLE), dense("factor", factor, shape, _DOUBLE)
 
 
 def _check_network_call(params, X, arch, lengths, h0, c0, scaling, n_threads):
