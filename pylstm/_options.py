@@ -5,7 +5,7 @@ The kernels unpack each in the order of its fields, the options into the struct 
 pylstm, so that an object that holds one of these can be read where another instruction set runs.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +69,11 @@ class Scaling(NamedTuple):
 
     center: NDArray[np.float64]  # (F,) or (n_samples, F)
     factor: NDArray[np.float64]  # of the same shape
+
+    def read(self, X: NDArray[Any]) -> NDArray[Any]:
+        """X (n_samples, T, F) as the network reads it."""
+        center, factor = (v if v.ndim == 1 else v[:, np.newaxis] for v in self)
+        return (X - center) * factor
 
 
 class Samples(NamedTuple):

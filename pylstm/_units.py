@@ -385,8 +385,7 @@ def _last_steps(samples, rows, units, n_steps, with_missing, n_threads):
     X, lengths = samples.X[rows].astype(np.float64), _rows_of(samples.lengths, rows)
     scaling = units.scaling(units.levels(X, lengths, n_threads))
     if scaling is not None:
-        center, factor = (v if v.ndim == 1 else v[:, np.newaxis] for v in scaling)
-        X = (X - center) * factor
+        X = scaling.read(X)
     n, T, _ = X.shape
     if with_missing:
         missing = np.isnan(X)

@@ -630,11 +630,7 @@ class _Target:
 def _as_read(inputs: Any) -> NDArray[np.float64]:
     """Checked inputs on the scale on which the network reads them."""
     X: NDArray[np.float64] = inputs.X.astype(np.float64)
-    if inputs.scaling is None:
-        return X
-    center, factor = inputs.scaling
-    scaled: NDArray[np.float64] = (X - center[:, np.newaxis]) * factor[:, np.newaxis]
-    return scaled
+    return X if inputs.scaling is None else inputs.scaling.read(X)
 
 
 def _only_scales(transformer: Any) -> bool:
