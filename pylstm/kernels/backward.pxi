@@ -137,8 +137,8 @@ cdef void backward_tile(
         first = group * tile.samples
         if tile.samples == 1:
             if step < block.length[first]:
-                cell_backward_at(z + first * 4 * L, c + first * L, <real*> h_next + first * h_row,
-                                 <real*> dh + first * Hp, dc + first * L)
+                cell_backward_at(z + first * 4 * L, c + first * L, h_next + first * h_row,
+                                 dh + first * Hp, dc + first * L)
                 add_registers(4, z + first * 4 * L, db)
         else:
             for s in range(tile.samples):

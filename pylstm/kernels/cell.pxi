@@ -105,7 +105,7 @@ cdef inline void hidden_forward_at(real* z, real* c, real* h) noexcept nogil:
 
 
 cdef inline void cell_backward_at(
-    real* z, real* c_prev, real* h, real* dh, real* dc
+    real* z, const real* c_prev, const real* h, const real* dh, real* dc
 ) noexcept nogil:
     if real is float:
         cell_backward(<vec_f*> z, <const vec_f*> c_prev, <const vec_f*> h,
