@@ -390,7 +390,6 @@ def one_a_series(model):
 class Model:
     forecast: Callable
     package: str = "sklearn"
-    n_seeds: int = 10  # those that take long have fewer
     is_random: bool = True
     tasks: tuple = ("series", "panel")
 
@@ -409,12 +408,12 @@ MODELS = {
     **scaled("RidgeCV", ridge, [None, "last", "relative"], is_random=False),
     **scaled("boosting", boosting, [None, "relative"], is_random=False),
     **scaled("MLP", perceptron, [None, "relative"]),
-    **scaled("torch", torch_lstm, [None, "relative"], package="torch", n_seeds=2),
-    "neuralforecast": Model(neuralforecast_lstm, "neuralforecast", 1),
+    **scaled("torch", torch_lstm, [None, "relative"], package="torch"),
+    "neuralforecast": Model(neuralforecast_lstm, "neuralforecast"),
     "mlforecast": Model(mlforecast_differences, "mlforecast", is_random=False, tasks=("panel",)),
     "pylstm, old": Model(pylstm_old, "pylstm"),
-    "pylstm, last": Model(partial(pylstm_forecaster, window_scaling="last"), "pylstm", 3),
-    "pylstm, one a series": Model(one_a_series(pylstm_forecaster), "pylstm", 3, tasks=("panel",)),
+    "pylstm, last": Model(partial(pylstm_forecaster, window_scaling="last"), "pylstm"),
+    "pylstm, one a series": Model(one_a_series(pylstm_forecaster), "pylstm", tasks=("panel",)),
     "pylstm": Model(pylstm_forecaster, "pylstm"),
 }
 AHEAD = {"one": "One step ahead", "season": "A season ahead"}
@@ -435,18 +434,14 @@ def run(name, ahead, model, seed):
     }  # fmt: skip
 
 
-def planned(names, n_seeds=None):
+def planned(names, n_seeds):
     """What is to be run, seed by seed: (name, ahead, model, seed)."""
-    counts = {
-        label: (n_seeds or model.n_seeds) if model.is_random else 1
-        for label, model in MODELS.items()
-    }
-    for seed in range(max(counts.values())):
+    for seed in range(n_seeds):
         for name in names:
             kind = "panel" if name in PANELS else "series"
             for ahead in ["season"] if kind == "panel" else AHEAD:
                 for label, model in MODELS.items():
-                    if kind in model.tasks and seed < counts[label]:
+                    if kind in model.tasks and (model.is_random or seed == 0):
                         yield name, ahead, label, seed
 
 
@@ -604,9 +599,7 @@ def main():
     parser.add_argument(
         "--models", nargs="*", default=list(MODELS), metavar="MODEL", choices=MODELS
     )
-    parser.add_argument(
-        "--seeds", type=int, help="how many; by default ten, and fewer of the slow peers"
-    )
+    parser.add_argument("--seeds", type=int, default=10, help="how many")
     parser.add_argument("--quick", action="store_true", help="two seeds, five series")
     parser.add_argument("--output", type=Path, help="JSON lines; results are added")
     parser.add_argument("--tables", action="store_true", help="print the tables of --output only")
