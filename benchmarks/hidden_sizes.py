@@ -91,20 +91,17 @@ def main():
             results[title] = speed
             print(f"### {title}, {instruction_set}, 1 thread\n")
             print("| H | GFLOP/s | of whole registers | of a straight line |\n|---|---|---|---|")
-            seconds = {
-                H: flops(part, (*shape, H)) / value / 1e9
-                for H, value in zip(arguments.sizes, speed, strict=True)
-            }
-            for H, value in zip(arguments.sizes, speed, strict=True):
+            by_size = dict(zip(arguments.sizes, speed, strict=True))
+            times = {H: flops(part, (*shape, H)) / value for H, value in by_size.items()}
+            for H, value in by_size.items():
                 below, whole = H // lanes * lanes, -(-H // lanes) * lanes
-                shares = ["", ""]
-                if whole in seconds:
-                    work = flops(part, (*shape, whole)) / seconds[whole] / 1e9
-                    shares[0] = f"{value / work:.2f}"
-                if below in seconds and whole in seconds:
-                    line = np.interp(H, [below, whole], [seconds[below], seconds[whole]])
-                    shares[1] = f"{line / seconds[H]:.2f}"
-                print(f"| {H} | {value:.1f} | {shares[0]} | {shares[1]} |", flush=True)
+                of_whole = of_line = ""
+                if whole in by_size:
+                    of_whole = f"{value / by_size[whole]:.2f}"
+                if below in by_size and whole in by_size:
+                    line = np.interp(H, [below, whole], [times[below], times[whole]])
+                    of_line = f"{line / times[H]:.2f}"
+                print(f"| {H} | {value:.1f} | {of_whole} | {of_line} |", flush=True)
             print()
     if arguments.output:
         draw(results, arguments.sizes, lanes, arguments.output)
