@@ -1,4 +1,4 @@
-"""What each option costs: the time of a training step with it, relative to one without.
+"""What options cost: a training step, or with scaling a prediction, relative to one without.
 
     python benchmarks/options.py [--threads 1]
 
@@ -9,16 +9,26 @@ half the time steps (uniformly distributed lengths) are to be kept in mind.
 import argparse
 import statistics
 import time
+import warnings
 
 import numpy as np
 
-from pylstm import core
+from pylstm import LSTMRegressor, core
 
 CELLS = [(32, 30, 8, 32, 1), (64, 50, 16, 64, 2)]
+PREDICTION_CELLS = [(32, 12, 1, 16), (320, 12, 1, 16), (32, 30, 4, 32)]
 ROUNDS = 25
 
 
-def options(batch, T):
+def scalings(batch, F):
+    """Name -> center and factor."""
+    return {
+        "scaled by feature": (np.zeros(F), np.ones(F)),
+        "scaled by window": (np.zeros((batch, F)), np.ones((batch, F))),
+    }
+
+
+def options(batch, T, F):
     """Name -> (fields of the architecture, arguments of `core.train`)."""
     lengths = np.random.default_rng(0).integers(1, T + 1, batch)
     in_sequence = {"return_sequences": True}
@@ -35,6 +45,7 @@ def options(batch, T):
         "gaussian": ({"n_outputs": 2}, {"loss": core.Gaussian()}),
         "states carried": ({}, {"stateful": True}),
         "running average": ({}, {"average": True}),
+        **{name: ({}, {"scaling": scaling}) for name, scaling in scalings(batch, F).items()},
     }
 
 
@@ -60,6 +71,29 @@ def training_step(cell, n_threads, fields, arguments):
     return step
 
 
+def predictions(cell, n_threads):
+    """(name, a prediction with the option, one without)."""
+    batch, T, F, H = cell
+    X = np.random.default_rng(0).standard_normal((batch, T, F)).astype(np.float32)
+    arch = core.Architecture(F, H)
+    params = core.init_parameters(arch, dtype="float32", random_state=0)
+
+    def low_level(scaling=None):
+        return lambda: core.predict(params, X, arch, scaling=scaling, n_threads=n_threads)
+
+    def estimator(**options):
+        model = LSTMRegressor(H, max_iter=1, n_jobs=n_threads, **options).fit(X, X[:, -1, 0])
+        return lambda: model.predict(X)
+
+    plain = low_level()
+    for name, scaling in scalings(batch, F).items():
+        yield f"core, {name}", low_level(scaling), plain
+    plain = estimator(standardize=False)
+    yield "estimator, standardize", estimator(standardize=True), plain
+    window_scaling = {"window_scaling": "last", "target_features": 0}
+    yield "estimator, standardize and window_scaling", estimator(**window_scaling), plain
+
+
 def seconds(step, repetitions):
     start = time.perf_counter()
     for _ in range(repetitions):
@@ -67,25 +101,31 @@ def seconds(step, repetitions):
     return (time.perf_counter() - start) / repetitions
 
 
+def print_ratio(name, step, plain):
+    """The two take turns."""
+    step()
+    repetitions = max(1, int(0.02 / seconds(plain, 3)))
+    pairs = [(seconds(step, repetitions), seconds(plain, repetitions)) for _ in range(ROUNDS)]
+    with_option, without = (statistics.median(column) for column in zip(*pairs, strict=True))
+    print(f"| {name} | {with_option / without:.2f} |", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=1)
     n_threads = parser.parse_args().threads
+    warnings.simplefilter("ignore")  # of fits of one epoch
     for cell in CELLS:
         print(f"\n(batch, T, F, H, layers) = {cell}, {n_threads} thread(s)\n")
         print("| option | time of a step |\n|---|---|")
         plain = training_step(cell, n_threads, {}, {})
-        repetitions = max(1, int(0.02 / seconds(plain, 3)))
-        for name, (fields, arguments) in options(*cell[:2]).items():
-            step = training_step(cell, n_threads, fields, arguments)
-            step()
-            pairs = [
-                (seconds(step, repetitions), seconds(plain, repetitions)) for _ in range(ROUNDS)
-            ]
-            with_option, without = (
-                statistics.median(column) for column in zip(*pairs, strict=True)
-            )
-            print(f"| {name} | {with_option / without:.2f} |", flush=True)
+        for name, (fields, arguments) in options(*cell[:3]).items():
+            print_ratio(name, training_step(cell, n_threads, fields, arguments), plain)
+    for cell in PREDICTION_CELLS:
+        print(f"\n(batch, T, F, H) = {cell}, {n_threads} thread(s)\n")
+        print("| option | time of a prediction |\n|---|---|")
+        for name, step, plain in predictions(cell, n_threads):
+            print_ratio(name, step, plain)
 
 
 if __name__ == "__main__":
