@@ -88,10 +88,11 @@ def predictions(cell, n_threads):
     plain = low_level()
     for name, scaling in scalings(batch, F).items():
         yield f"core, {name}", low_level(scaling), plain
-    plain = estimator(standardize=False)
-    yield "estimator, standardize", estimator(standardize=True), plain
-    window_scaling = {"window_scaling": "last", "target_features": 0}
-    yield "estimator, standardize and window_scaling", estimator(**window_scaling), plain
+    plain, standardized = estimator(standardize=False), estimator(standardize=True)
+    scaled = estimator(window_scaling="last", target_features=0)
+    yield "estimator, standardize", standardized, plain
+    yield "estimator, window_scaling and standardize", scaled, standardized
+    yield "estimator, the same beside neither", scaled, plain
 
 
 def seconds(step, repetitions):

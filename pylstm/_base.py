@@ -90,18 +90,18 @@ class Inputs(NamedTuple):
 
     X: np.ndarray | Windows  # (n_samples, n_timesteps, n_features)
     lengths: np.ndarray | None  # (n_samples,)
-    levels: Levels | None  # the windows' own, where they are scaled by these
+    levels: Levels | None  # of the targets, where windows are scaled by their own statistics
     scaling: Scaling | None
     container: type | None = None  # in which they came one by one
 
     def take(self, rows):
         """Some of them."""
         levels, scaling = self.levels, self.scaling
-        if levels is not None:
-            levels = Levels(*(array[rows] for array in levels))
-            scaling = Scaling(*(array[rows] for array in scaling))
-        return Inputs(
-            np.asarray(self.X[rows]), _rows_of(self.lengths, rows), levels, scaling, self.container
+        return self._replace(
+            X=np.asarray(self.X[rows]),
+            lengths=_rows_of(self.lengths, rows),
+            levels=None if levels is None else Levels(*(array[rows] for array in levels)),
+            scaling=None if scaling is None else scaling.take(rows),
         )
 
     def as_array(self):
@@ -753,7 +753,7 @@ class BaseLSTM(
     def _to_network(self, samples):
         """The samples to train on as the network learns them."""
         n_threads = core.effective_n_threads(self.n_jobs)
-        levels = self._units.levels(samples.X, samples.lengths, n_threads)
+        levels, scaling = self._units.of_windows(samples.X, samples.lengths, n_threads)
         dtype, y = self._parameters.dtype, samples.y
         if self._units.targets is not None:
             y = self._units.to_network(y, levels, self._architecture.return_sequences)
@@ -761,7 +761,7 @@ class BaseLSTM(
             y = np.ascontiguousarray(y, dtype)
         if not np.isfinite(y[samples.rows]).all():
             raise ValueError(f"Input y contains a value too large for {dtype!r}.")
-        return samples._replace(y=y, scaling=self._units.scaling(levels))
+        return samples._replace(y=y, scaling=scaling)
 
     def _strata(self, samples):
         """What the samples held out shall have in the same proportions as all; None for nothing."""
@@ -847,17 +847,19 @@ class BaseLSTM(
 
     def _inputs(self, X, lengths, n_threads):
         """Checked sequences as the network reads them."""
-        if isinstance(X, Windows):
-            parts = [
-                self._units.levels(np.asarray(X[chunk]), _rows_of(lengths, chunk), n_threads)
-                for chunk in _chunks_of(X)
-            ]
-            levels = (
-                None if parts[0] is None else Levels(*map(np.concatenate, zip(*parts, strict=True)))
-            )
-        else:
-            levels = self._units.levels(X, lengths, n_threads)
-        return Inputs(X, lengths, levels, self._units.scaling(levels))
+        if not isinstance(X, Windows) or self._units.kind is None:
+            return Inputs(X, lengths, *self._units.of_windows(X, lengths, n_threads))
+        parts = [
+            self._units.of_windows(np.asarray(X[chunk]), _rows_of(lengths, chunk), n_threads)
+            for chunk in _chunks_of(X)
+        ]
+        levels, scaling = (
+            None
+            if pairs[0] is None
+            else pairs[0]._make(map(np.concatenate, zip(*pairs, strict=True)))
+            for pairs in zip(*parts, strict=True)
+        )
+        return Inputs(X, lengths, levels, scaling)
 
     def _check_inputs(self, X, lengths):
         """The same for what users pass."""
@@ -1125,7 +1127,7 @@ class BaseLSTM(
                 "window_scaling=None."
             )
         return PredictionStream(
-            self._parameters, self._architecture, self._to_predictions, self._units.scaling(None)
+            self._parameters, self._architecture, self._to_predictions, self._units.scaling
         )
 
     def without_optimizer(self) -> "Self":

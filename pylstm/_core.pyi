@@ -66,8 +66,12 @@ def window_statistics(
     X: _Real,
     lengths: _Indices | None,
     kind: int,
-    center: NDArray[np.float64],
-    scale: NDArray[np.float64],
+    scaled: NDArray[np.uint8] | None,
+    levels: NDArray[np.float64],
+    inputs: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+    reading: NDArray[np.float64] | None,
+    targets: tuple[_Indices, NDArray[np.float64], NDArray[np.float64]] | None,
+    writing: NDArray[np.float64] | None,
     n_threads: int,
 ) -> None: ...
 

@@ -42,7 +42,7 @@ Everything here takes arrays that `core.py` has checked; the caller owns every o
 cimport cython
 from cython cimport floating as real
 from libc.math cimport NAN, exp, fabs, isfinite, isnan, log, log1p, sqrt
-from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memmove, memset
 
@@ -453,16 +453,36 @@ def backward(
 
 
 def window_statistics(
-    X, const int64_t[::1] lengths, int kind, double[:, ::1] center, double[:, ::1] scale, int n_threads,
+    X, const int64_t[::1] lengths, int kind, const uint8_t[::1] scaled, double[:, :, ::1] levels,
+    inputs, double[:, :, ::1] reading, targets, double[:, :, ::1] writing, int n_threads,
 ):
-    """Fill center and scale (n, F), of each window and feature of X; lengths (n,), or None for T."""
+    """Fill levels (2, n, F), center and scale of each window and feature of X, and two more unless None.
+
+    reading (2, n, F) is a `Scaling` by these and then by inputs, mean and deviation (F,). writing
+    (2, n, K) is shift and factor from what is learned to the targets: of targets, three arrays (K,), the
+    feature whose level each is at, mean and deviation. lengths (n,), or None for T; scaled (F,): whether
+    a feature has a level of its own, or None if all have.
+    """
     cdef Batch batch = batch_of[double](X, None, None, lengths, None, None)
     cdef Statistics call
     cdef Py_ssize_t n_tasks = padded(batch.n, WINDOWS_AT_ONCE) // WINDOWS_AT_ONCE
     cdef Interrupt interrupt = no_interrupt()
+    cdef const int64_t[::1] feature_of
+    cdef const double[::1] mean, deviation, target_mean, target_scale
+    memset(&call, 0, sizeof(Statistics))
     call.batch, call.kind = &batch, <WindowScaling> kind
-    call.T, call.F = X.shape[1], center.shape[1]
-    call.center, call.scale = &center[0, 0], &scale[0, 0]
+    call.T, call.F = X.shape[1], levels.shape[2]
+    call.scaled = &scaled[0] if scaled is not None else NULL
+    call.center, call.scale = &levels[0, 0, 0], &levels[1, 0, 0]
+    if reading is not None:
+        mean, deviation = inputs
+        call.mean, call.deviation = &mean[0], &deviation[0]
+        call.read_center, call.read_factor = &reading[0, 0, 0], &reading[1, 0, 0]
+    if writing is not None:
+        feature_of, target_mean, target_scale = targets
+        call.K, call.feature_of = feature_of.shape[0], &feature_of[0]
+        call.target_mean, call.target_scale = &target_mean[0], &target_scale[0]
+        call.shift, call.factor = &writing[0, 0, 0], &writing[1, 0, 0]
     n_threads = threads_for(8. * batch.n * call.T * call.F, n_tasks, n_threads)
     with nogil:
         run_in_parallel(

@@ -70,9 +70,17 @@ class Scaling(NamedTuple):
     center: NDArray[np.float64]  # (F,) or (n_samples, F)
     factor: NDArray[np.float64]  # of the same shape
 
+    @property
+    def is_by_sample(self) -> bool:
+        return self.center.ndim == 2
+
+    def take(self, rows: Any) -> "Scaling":
+        """That of some samples."""
+        return Scaling(self.center[rows], self.factor[rows]) if self.is_by_sample else self
+
     def read(self, X: NDArray[Any]) -> NDArray[Any]:
         """X (n_samples, T, F) as the network reads it."""
-        center, factor = (v if v.ndim == 1 else v[:, np.newaxis] for v in self)
+        center, factor = (v[:, np.newaxis] if self.is_by_sample else v for v in self)
         return (X - center) * factor
 
 

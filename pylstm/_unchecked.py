@@ -23,16 +23,39 @@ from ._options import (
     Objective,
     OptimizerState,
     Samples,
+    Scaling,
     Visits,
 )
 
 
 def window_statistics(X, kind, *, lengths, n_threads):
-    """Center and scale of each window and feature, (n_samples, n_features)."""
-    center, scale = np.empty((2, len(X), X.shape[2]))
+    """Center and scale of each window and feature, (2, n_samples, n_features)."""
+    levels = np.empty((2, len(X), X.shape[2]))
     if len(X) > 0:
-        kernels.window_statistics(X, lengths, WINDOW_SCALINGS[kind], center, scale, n_threads)
-    return center, scale
+        kernels.window_statistics(
+            X, lengths, WINDOW_SCALINGS[kind], None, levels, None, None, None, None, n_threads
+        )
+    return levels
+
+
+def window_units(X, units, *, lengths, n_threads):
+    """What `units` (a `_units.Units`) makes of windows that are scaled by their own statistics.
+
+    That is their `Scaling`, and shift and factor from what is learned to the targets, (2, n_samples,
+    n_targets), or None.
+    """
+    n_samples, _, n_features = X.shape
+    levels, scaling = np.empty((2, 2, n_samples, n_features))
+    targets = of_targets = None
+    if units.targets is not None:
+        targets = (units.feature_of, *units.targets)
+        of_targets = np.empty((2, n_samples, len(units.feature_of)))
+    if n_samples > 0:
+        kernels.window_statistics(
+            X, lengths, WINDOW_SCALINGS[units.kind], units.features.view(np.uint8), levels,
+            units.inputs, scaling, targets, of_targets, n_threads,
+        )  # fmt: skip
+    return Scaling(scaling[0], scaling[1]), of_targets
 
 
 def forward(

@@ -32,10 +32,10 @@ _DRIFT = 0.1
 
 
 class Levels(NamedTuple):
-    """The windows' own statistics: each is read as (X - center) / scale."""
+    """Targets at the levels of their windows: what is learned, times factor, plus shift."""
 
-    center: np.ndarray  # (n_samples, n_features)
-    scale: np.ndarray  # (n_samples, n_features)
+    shift: np.ndarray  # (n_samples, n_targets)
+    factor: np.ndarray  # (n_samples, n_targets)
 
 
 class Standard(NamedTuple):
@@ -61,23 +61,17 @@ class Units(NamedTuple):
         Standard | None
     )  # (n_targets,); None: classes, or another target that is learned as it is
 
-    def levels(self, X, lengths, n_threads):
-        """The windows' own statistics, or None where none are used."""
+    def of_windows(self, X, lengths, n_threads):
+        """The targets' levels and what the kernels read X by; None where there is nothing."""
         if self.kind is None:
-            return None
-        center, scale = _unchecked.window_statistics(
-            X, self.kind, lengths=lengths, n_threads=n_threads
-        )
-        if not self.features.all():
-            center[:, ~self.features] = 0
-            scale[:, ~self.features] = 1
-        return Levels(center, scale)
+            return None, self.scaling
+        scaling, levels = _unchecked.window_units(X, self, lengths=lengths, n_threads=n_threads)
+        return None if levels is None else Levels(levels[0], levels[1]), scaling
 
-    def scaling(self, levels):
-        """What the kernels read X by; None for X as it is."""
+    @property
+    def scaling(self):
+        """What the kernels read X by where windows have no statistics of their own."""
         mean, scale = self.inputs
-        if levels is not None:
-            return Scaling(levels.center + levels.scale * mean, 1 / (levels.scale * scale))
         if (mean == 0).all() and (scale == 1).all():
             return None
         return Scaling(mean, 1 / scale)
@@ -107,19 +101,12 @@ class Units(NamedTuple):
 
     def _of_targets(self, levels, steps, n_dims):
         """Shift and factor from the network's numbers to those of users, ready to broadcast."""
-        shift, factor = self.targets
-        if levels is None and n_dims == 2 + steps:  # without quantiles they broadcast as they are
-            return shift, factor
-        shift, factor = shift[np.newaxis], factor[np.newaxis]
-        if levels is not None:
-            center, scale = levels
-            if center.shape[1] > 1:  # of a single feature they broadcast as they are
-                center, scale = (array.take(self.feature_of, axis=1) for array in levels)
-            shift, factor = center + scale * shift, scale * factor
-        if steps:
+        shift, factor = self.targets if levels is None else levels
+        if steps and levels is not None:
             shift, factor = shift[:, np.newaxis], factor[:, np.newaxis]
-        axes = (1,) * (n_dims - shift.ndim)
-        return shift.reshape(shift.shape + axes), factor.reshape(factor.shape + axes)
+        if n_dims > 2 + steps:  # of quantiles
+            shift, factor = shift[..., np.newaxis], factor[..., np.newaxis]
+        return shift, factor
 
 
 def plain_units(n_features):
@@ -196,13 +183,17 @@ def over_chunks(samples, n_threads, units, steps, statistic, *args):
     return [statistic(*chunk, *args) for chunk in values]
 
 
+def _as_read(samples, rows, units, n_threads):
+    """X of some samples as the network reads it, in float64."""
+    X = samples.X[rows].astype(np.float64)
+    _, scaling = units.of_windows(X, _rows_of(samples.lengths, rows), n_threads)
+    return X if scaling is None else scaling.read(X)
+
+
 def _feature_values(samples, units, n_threads):
     """Chunk by chunk, values (n, n_features) and weights of the same shape."""
     for rows in _chunks(samples):
-        X = samples.X[rows].astype(np.float64)
-        levels = units.levels(X, _rows_of(samples.lengths, rows), n_threads)
-        if levels is not None:
-            X = (X - levels.center[:, np.newaxis]) / levels.scale[:, np.newaxis]
+        X = _as_read(samples, rows, units, n_threads)
         weights = np.where(np.isnan(X), 0, _step_weights(samples, rows)[..., np.newaxis])
         yield X.reshape(-1, X.shape[2]), weights.reshape(-1, X.shape[2])
 
@@ -211,7 +202,8 @@ def _target_values(samples, units, steps, n_threads):
     """The same of targets, (n, n_targets)."""
     for rows in _chunks(samples):
         X, lengths = samples.X[rows], _rows_of(samples.lengths, rows)
-        y = units.to_network(samples.y[rows], units.levels(X, lengths, n_threads), steps)
+        levels, _ = units.of_windows(X, lengths, n_threads)
+        y = units.to_network(samples.y[rows], levels, steps)
         weights = _step_weights(samples, rows)
         weights = weights[..., np.newaxis] if steps else weights[:, :1]
         yield (
@@ -382,10 +374,7 @@ def _naive(X, y, weight, units, n_steps):
 
 def _last_steps(samples, rows, units, n_steps, with_missing, n_threads):
     """What the network reads at the last steps of some samples, (n, n_steps * n_inputs)."""
-    X, lengths = samples.X[rows].astype(np.float64), _rows_of(samples.lengths, rows)
-    scaling = units.scaling(units.levels(X, lengths, n_threads))
-    if scaling is not None:
-        X = scaling.read(X)
+    X = _as_read(samples, rows, units, n_threads)
     n, T, _ = X.shape
     if with_missing:
         missing = np.isnan(X)
@@ -393,6 +382,7 @@ def _last_steps(samples, rows, units, n_steps, with_missing, n_threads):
         latest = np.maximum.accumulate(latest, axis=1)
         filled = np.take_along_axis(X, np.maximum(latest, 0), axis=1)
         X = np.concatenate([np.where(latest < 0, 0, filled), missing], axis=2)
-    steps = np.arange(-n_steps, 0) + (np.full(n, T) if lengths is None else lengths)[:, np.newaxis]
+    lengths = np.full(n, T) if samples.lengths is None else samples.lengths[rows]
+    steps = np.arange(-n_steps, 0) + lengths[:, np.newaxis]
     last = X[np.arange(n)[:, np.newaxis], np.maximum(steps, 0)]
     return np.where(steps[..., np.newaxis] < 0, 0, last).reshape(n, -1)

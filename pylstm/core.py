@@ -541,9 +541,10 @@ def window_statistics(
         raise ValueError(f"kind must be one of {list(WINDOW_SCALINGS)}, got {kind!r}.")
     sequences = _check_sequences(X, np.float64)
     n_steps = check_lengths(lengths, sequences)
-    return _unchecked.window_statistics(
+    center, scale = _unchecked.window_statistics(
         sequences, kind, lengths=n_steps, n_threads=effective_n_threads(n_threads)
     )
+    return center, scale
 
 
 def forward(

@@ -232,15 +232,13 @@ class Piece(NamedTuple):
 def take(samples, rows):
     """Some samples of a partition, as arrays of their own."""
     X, lengths, y, weight, _, scaling = samples
-    if _is_by_sample(samples):
-        scaling = type(scaling)(*(values[rows] for values in scaling))
     return samples._replace(
         X=np.asarray(X[rows]),
         lengths=None if lengths is None else lengths[rows],
         y=y[rows],
         sample_weight=None if weight is None else weight[rows],
         rows=np.arange(len(rows)),
-        scaling=scaling,
+        scaling=None if scaling is None else scaling.take(rows),
     )
 
 
@@ -251,10 +249,8 @@ def join(pieces, order, lengths, weight, numbers):
         return np.ascontiguousarray(np.concatenate(arrays)[order])
 
     scaling = pieces[0].scaling
-    if _is_by_sample(pieces[0]):
-        scaling = type(scaling)(
-            *map(joined, zip(*(piece.scaling for piece in pieces), strict=True))
-        )
+    if scaling is not None and scaling.is_by_sample:
+        scaling = scaling._make(map(joined, zip(*(piece.scaling for piece in pieces), strict=True)))
     samples = pieces[0]._replace(
         X=joined([piece.X for piece in pieces]),
         lengths=lengths,
@@ -264,11 +260,6 @@ def join(pieces, order, lengths, weight, numbers):
         scaling=scaling,
     )
     return Piece(samples, numbers)
-
-
-def _is_by_sample(samples):
-    """Whether each sample has a scaling of its own."""
-    return samples.scaling is not None and samples.scaling.center.ndim == 2
 
 
 def slot_gradients(piece, slots, params, arch, loss, total_weight, options):

@@ -19,10 +19,9 @@ cdef void scale_feature(
     const Batch* batch, WindowScaling kind, const char* values, Py_ssize_t length,
     double* center, double* scale,
 ) noexcept nogil:
-    """Of one feature of one window, over the values that are observed; 0 and 1 if none is."""
+    """Of one feature of one window, over the values that are observed; as they were if none is."""
     cdef double total = 0, magnitude = 0, squares = 0, value
     cdef Py_ssize_t n = 0, t
-    center[0], scale[0] = 0, 1
     if kind == LAST or kind == RELATIVE:
         for t in range(length - 1, -1, -1):
             value = value_at(batch, values + t * batch.time_stride)
@@ -57,8 +56,21 @@ cdef struct Statistics:
     WindowScaling kind
     Py_ssize_t T
     Py_ssize_t F
+    Py_ssize_t K
+    const uint8_t* scaled       # [F]: whether a feature is; NULL: all are
     double* center              # [n][F]
     double* scale               # [n][F]
+    # What is then standardised is read as (X - read_center) * read_factor. NULL: not asked for.
+    const double* mean          # [F]
+    const double* deviation     # [F]
+    double* read_center         # [n][F]
+    double* read_factor         # [n][F]
+    # Targets, values of features that are then standardised: shift + factor times what is learned.
+    const int64_t* feature_of   # [K]
+    const double* target_mean   # [K]
+    const double* target_scale  # [K]
+    double* shift               # [n][K]
+    double* factor              # [n][K]
 
 
 cdef enum:
@@ -68,11 +80,26 @@ cdef enum:
 cdef void statistics_task(Statistics* call, Py_ssize_t number, void* arena) noexcept nogil:
     """Some windows, one after the other."""
     cdef const Batch* batch = call.batch
-    cdef Py_ssize_t first = number * WINDOWS_AT_ONCE, sample, length, feature
+    cdef Py_ssize_t first = number * WINDOWS_AT_ONCE, sample, length, feature, target, place
+    cdef double* center
+    cdef double* scale
     for sample in range(first, min(first + WINDOWS_AT_ONCE, batch.n)):
         length = batch.lengths[sample] if batch.lengths != NULL else call.T
+        center, scale = call.center + sample * call.F, call.scale + sample * call.F
         for feature in range(call.F):
-            scale_feature(batch, call.kind,
-                          inputs_at(batch, sample, 0) + feature * batch.feature_stride, length,
-                          call.center + sample * call.F + feature,
-                          call.scale + sample * call.F + feature)
+            center[feature], scale[feature] = 0, 1
+            if call.scaled == NULL or call.scaled[feature]:
+                scale_feature(batch, call.kind,
+                              inputs_at(batch, sample, 0) + feature * batch.feature_stride, length,
+                              center + feature, scale + feature)
+        if call.mean != NULL:
+            place = sample * call.F
+            for feature in range(call.F):
+                call.read_center[place + feature] = (
+                    center[feature] + scale[feature] * call.mean[feature])
+                call.read_factor[place + feature] = 1 / (scale[feature] * call.deviation[feature])
+        place = sample * call.K
+        for target in range(call.K):
+            feature = call.feature_of[target]
+            call.shift[place + target] = center[feature] + scale[feature] * call.target_mean[target]
+            call.factor[place + target] = scale[feature] * call.target_scale[target]
