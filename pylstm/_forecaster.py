@@ -55,6 +55,9 @@ _OF_BACKTEST = {
 # Values of windows that are gathered once, rather than each time that they are predicted from.
 _FEW = 2**15
 
+# The powers of the factor that held-out errors show by which intervals become wider, and narrower.
+_WIDENING, _NARROWING = 1 / 2, 1 / 4
+
 # How many futures of steps beyond the horizon are simulated.
 _N_PATHS = 1000
 
@@ -152,8 +155,9 @@ class LSTMForecaster(BaseEstimator):
     Intervals of a Gaussian network are too narrow by what it has learned by heart. The same errors, those
     of all series and horizons together, say by which factor they ought to have been wider (conformal
     prediction with a split in the order of time [1]_). As that is a short stretch, they are made wider by
-    the square root of the factor, half way between what the network says and what the stretch says, and
-    never narrower. With `loss="quantile"` the distances from the median are widened likewise [2]_.
+    the square root of the factor, half way between what the network says and what the stretch says. They
+    become narrower only where several series say so, by the fourth root: too narrow an interval does more
+    harm than too wide a one. With `loss="quantile"` the distances from the median are widened likewise [2]_.
 
     References
     ----------
@@ -264,7 +268,8 @@ class LSTMForecaster(BaseEstimator):
         """
         cut = self._cut(series)
         fit = self._fit_windows(cut, np.arange(len(cut.y)), _clock_of(cut))
-        self.model_, self.calibration_scores_, self.shares_ = fit.model, fit.scores, fit.shares
+        self.model_, self.shares_ = fit.model, fit.shares
+        self.calibration_scores_, self._n_calibrating = fit.scores, fit.n_held_series
         self.series_ = series
         self._lengths = dict(zip(keys_of(cut.panel.ids), cut.panel.lengths.tolist(), strict=True))
         if hasattr(fit.model, "feature_names_in_"):
@@ -397,7 +402,8 @@ class LSTMForecaster(BaseEstimator):
         chosen = np.flatnonzero(np.isin(clock.first, origins))
         if season is None:
             season = season_of(cut.panel.frequency)
-        return self._evaluate(cut, chosen, fit.model, fit.scores, int(season), interval)
+        widening = self._widening(interval, fit.scores, fit.n_held_series)
+        return self._evaluate(cut, chosen, fit.model, int(season), interval, widening)
 
     def score(self, series: Any, y: Any = None) -> float:
         """How good forecasts of what follows the series of `fit` are.
@@ -436,7 +442,7 @@ class LSTMForecaster(BaseEstimator):
                 f"No forecast can be scored: pass at least horizon={self.horizon} steps that follow those "
                 "of fit."
             )
-        backtest = self._evaluate(cut, chosen, self.model_, {}, 1, None)
+        backtest = self._evaluate(cut, chosen, self.model_, 1, None)
         return -backtest.errors["LSTM"]["MASE"]
 
     def plot(
@@ -578,9 +584,10 @@ class LSTMForecaster(BaseEstimator):
             if not _is_fitted(model):
                 raise
             interrupt = caught
+        n_held_series = len(np.unique(positions_of(cut.X)[held]))
         if can_be_shared(model):
-            return _Fit(lean(model, shares), scores, shares, interrupt)
-        return _Fit(model, scores, ALL, interrupt)
+            return _Fit(lean(model, shares), shares, scores, n_held_series, interrupt)
+        return _Fit(model, ALL, scores, n_held_series, interrupt)
 
     def _configured(self, cut):
         """A clone of the estimator that knows which features are the series' own, and which targets."""
@@ -619,8 +626,12 @@ class LSTMForecaster(BaseEstimator):
                 "the forecaster, which passes it on."
             )
 
-    def _widening(self, interval, scores):
-        """By what the model's interval is multiplied, so that it holds as many values as it says."""
+    def _widening(self, interval, scores, n_series):
+        """By what the model's interval is multiplied, so that it holds as many values as it says.
+
+        That a stretch of one series was calm says nothing of the next; of several it says half as much as
+        that it was not.
+        """
         if interval is None or not scores:
             return 1.0
         if ONE_DEVIATION in scores:
@@ -633,7 +644,9 @@ class LSTMForecaster(BaseEstimator):
         errors = scores[level]
         place = int(np.ceil((len(errors) + 1) * interval)) - 1
         wanted = float(errors[min(place, len(errors) - 1)]) / unit
-        return max(1.0, wanted**0.5)
+        if wanted < 1:
+            return wanted**_NARROWING if n_series > 1 else 1.0
+        return wanted**_WIDENING
 
     def _forecast(self, series, steps, interval, known):
         check_is_fitted(self, "model_")
@@ -667,15 +680,13 @@ class LSTMForecaster(BaseEstimator):
             n_paths=_N_PATHS,
             random_state=self.random_state,
             settings=self._settings,
-            widening=self._widening(interval, self.calibration_scores_),
+            widening=self._widening(interval, self.calibration_scores_, self._n_calibrating),
         )
 
-    def _evaluate(self, cut, chosen, model, scores, season, interval):
+    def _evaluate(self, cut, chosen, model, season, interval, widening=1.0):
         """Forecast from some windows, and compare."""
         horizon = int(self.horizon)
-        results = predict_windows(
-            model, cut.X[chosen], horizon, interval, self._widening(interval, scores)
-        )
+        results = predict_windows(model, cut.X[chosen], horizon, interval, widening)
         n_targets = results[0].shape[2]
         actual = cut.y[chosen].reshape(len(chosen), horizon, n_targets)
         of_series, origins = positions_of(cut.X)[chosen], steps_before(cut.X)[chosen]
@@ -702,8 +713,9 @@ class _Fit(NamedTuple):
     """A fitted model, and what held-out errors say of it."""
 
     model: Estimator
-    scores: dict  # as `calibration_scores_`
     shares: Shares
+    scores: dict  # as `calibration_scores_`
+    n_held_series: int  # that they are of
     interrupt: KeyboardInterrupt | None  # that ended the fit, after an epoch or more
 
 

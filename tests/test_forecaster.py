@@ -256,12 +256,20 @@ def test_quantiles_are_widened_by_held_out_errors_too():
     assert ratio[0] != pytest.approx(1)
 
 
-def test_intervals_never_become_narrower():
-    noisy_then_calm = np.random.default_rng(0).normal(size=200) * np.repeat([10, 0.1], [150, 50])
-    forecaster = quick(window_scaling="last").fit(noisy_then_calm)
-    assert max(forecaster.calibration_scores_.popitem()[1]) < 0.5
-    plain = quick(window_scaling="last", calibration_fraction=0).fit(noisy_then_calm)
-    assert_array_equal(forecaster.forecast(), plain.forecast())
+@pytest.mark.parametrize("n_series", [1, 3])
+def test_intervals_become_narrower_only_where_several_series_say_so(n_series):
+    noise = np.random.default_rng(0).normal(size=(n_series, 200))
+    noisy_then_calm = list(noise * np.repeat([10, 0.1], [150, 50]))
+    forecaster, plain = (
+        quick(window_scaling="last", **fraction).fit(noisy_then_calm)
+        for fraction in ({}, {"calibration_fraction": 0})
+    )
+    (scores,) = forecaster.calibration_scores_.values()
+    wanted = scores[int(np.ceil((len(scores) + 1) * 0.8)) - 1] / 1.2815516
+    assert wanted < 0.3
+    found, before = (np.array(model.forecast()) for model in (forecaster, plain))
+    ratio = (found[:, 2] - found[:, 1]) / (before[:, 2] - before[:, 1])
+    assert_allclose(ratio, wanted**0.25 if n_series > 1 else 1, rtol=1e-4)
 
 
 def test_series_too_short_to_hold_anything_out_are_not_calibrated():
