@@ -141,8 +141,9 @@ class Task:
     ahead: int
 
     @classmethod
-    def of(cls, name, ahead):
-        load, (window, season, furthest) = {**SERIES, **PANELS}[name]
+    def of(cls, source, ahead):
+        """Of an entry of `SERIES` or `PANELS`."""
+        load, (window, season, furthest) = source
         return cls(np.atleast_2d(load()), window, season, furthest if ahead == "season" else 1)
 
     @cached_property
@@ -421,7 +422,7 @@ AHEAD = {"one": "One step ahead", "season": "A season ahead"}
 
 def run(name, ahead, model, seed):
     """Fit and forecast once; the record of it."""
-    task = Task.of(name, ahead)
+    task = Task.of({**SERIES, **PANELS}[name], ahead)
     began = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of iterations that are not enough
