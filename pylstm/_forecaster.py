@@ -55,8 +55,9 @@ _OF_BACKTEST = {
 # Values of windows that are gathered once, rather than each time that they are predicted from.
 _FEW = 2**15
 
-# The powers of the factor that held-out errors show by which intervals become wider, and narrower.
-_WIDENING, _NARROWING = 1 / 2, 1 / 4
+# The powers of the factor that held-out errors show by which intervals become wider, and narrower; and how
+# narrow at most, for errors of a stretch may all be 0.
+_WIDENING, _NARROWING, _NARROWEST = 1 / 2, 1 / 4, 1 / 2
 
 # How many futures of steps beyond the horizon are simulated.
 _N_PATHS = 1000
@@ -156,8 +157,9 @@ class LSTMForecaster(BaseEstimator):
     of all series and horizons together, say by which factor they ought to have been wider (conformal
     prediction with a split in the order of time [1]_). As that is a short stretch, they are made wider by
     the square root of the factor, half way between what the network says and what the stretch says. They
-    become narrower only where several series say so, by the fourth root: too narrow an interval does more
-    harm than too wide a one. With `loss="quantile"` the distances from the median are widened likewise [2]_.
+    become narrower only where several series say so, by the fourth root and by half at most: too narrow
+    an interval does more harm than too wide a one. With `loss="quantile"` the distances from the median are
+    widened likewise [2]_.
 
     References
     ----------
@@ -645,7 +647,7 @@ class LSTMForecaster(BaseEstimator):
         place = int(np.ceil((len(errors) + 1) * interval)) - 1
         wanted = float(errors[min(place, len(errors) - 1)]) / unit
         if wanted < 1:
-            return wanted**_NARROWING if n_series > 1 else 1.0
+            return max(wanted**_NARROWING, _NARROWEST) if n_series > 1 else 1.0
         return wanted**_WIDENING
 
     def _forecast(self, series, steps, interval, known):

@@ -259,17 +259,20 @@ def test_quantiles_are_widened_by_held_out_errors_too():
 @pytest.mark.parametrize("n_series", [1, 3])
 def test_intervals_become_narrower_only_where_several_series_say_so(n_series):
     noise = np.random.default_rng(0).normal(size=(n_series, 200))
-    noisy_then_calm = list(noise * np.repeat([10, 0.1], [150, 50]))
+    series = list(100 + noise * np.repeat([10, 2], [150, 50]))
     forecaster, plain = (
-        quick(window_scaling="last", **fraction).fit(noisy_then_calm)
+        quick(window_scaling="last", **fraction).fit(series)
         for fraction in ({}, {"calibration_fraction": 0})
     )
-    (scores,) = forecaster.calibration_scores_.values()
+    ((level, scores),) = forecaster.calibration_scores_.items()
     wanted = scores[int(np.ceil((len(scores) + 1) * 0.8)) - 1] / 1.2815516
-    assert wanted < 0.3
-    found, before = (np.array(model.forecast()) for model in (forecaster, plain))
-    ratio = (found[:, 2] - found[:, 1]) / (before[:, 2] - before[:, 1])
-    assert_allclose(ratio, wanted**0.25 if n_series > 1 else 1, rtol=1e-4)
+    assert 1 / 16 < wanted < 1 / 2
+    before = np.array(plain.forecast())
+    for errors, expected in ((scores, wanted**0.25), (0 * scores, 0.5)):
+        forecaster.calibration_scores_ = {level: errors}
+        found = np.array(forecaster.forecast())
+        ratio = (found[:, 2] - found[:, 1]) / (before[:, 2] - before[:, 1])
+        assert_allclose(ratio, expected if n_series > 1 else 1, rtol=1e-4)
 
 
 def test_series_too_short_to_hold_anything_out_are_not_calibrated():
