@@ -297,6 +297,18 @@ def test_classifier_scales_its_inputs():
     assert_array_equal(moved, fitted.predict(1e5 + 1e3 * X64))
 
 
+@pytest.mark.parametrize("make", [model, classifier])
+def test_windows_of_many_series_keep_their_levels_chunk_by_chunk(make, monkeypatch):
+    walks = np.random.default_rng(0).normal(size=(2, 60)).cumsum(axis=1) + [[1e3], [-1e3]]
+    windows, targets = sliding_windows(list(walks), window=10)
+    if make is classifier:
+        targets = targets > windows[:, -1, 0]
+    fitted = make(window_scaling="last").fit(windows, targets)
+    expected = fitted.predict(np.asarray(windows))
+    monkeypatch.setattr("pylstm._base._SCORED_AT_ONCE", 70)
+    assert_array_equal(fitted.predict(windows), expected)
+
+
 # Searches, streams, forecasts
 
 
