@@ -404,7 +404,7 @@ class LSTMForecaster(BaseEstimator):
         chosen = np.flatnonzero(np.isin(clock.first, origins))
         if season is None:
             season = season_of(cut.panel.frequency)
-        widening = self._widening(interval, fit.scores, fit.n_held_series)
+        widening = _widening_of(interval, fit.scores, fit.n_held_series)
         return self._evaluate(cut, chosen, fit.model, int(season), interval, widening)
 
     def score(self, series: Any, y: Any = None) -> float:
@@ -628,27 +628,9 @@ class LSTMForecaster(BaseEstimator):
                 "the forecaster, which passes it on."
             )
 
-    def _widening(self, interval, scores, n_series):
-        """By what the model's interval is multiplied, so that it holds as many values as it says.
-
-        That a stretch of one series was calm says nothing of the next; of several it says half as much as
-        that it was not.
-        """
-        if interval is None or not scores:
-            return 1.0
-        if ONE_DEVIATION in scores:
-            level, unit = ONE_DEVIATION, float(ndtri((1 + interval) / 2))
-        else:
-            level = min(scores, key=lambda known: abs(known - interval))
-            unit = 1.0
-            if not np.isclose(level, interval, rtol=0, atol=1e-9):
-                return 1.0  # of which forecast says that the model does not give it
-        errors = scores[level]
-        place = int(np.ceil((len(errors) + 1) * interval)) - 1
-        wanted = float(errors[min(place, len(errors) - 1)]) / unit
-        if wanted < 1:
-            return max(wanted**_NARROWING, _NARROWEST) if n_series > 1 else 1.0
-        return wanted**_WIDENING
+    def _widening(self, interval):
+        """That of the last fit."""
+        return _widening_of(interval, self.calibration_scores_, self._n_calibrating)
 
     def _forecast(self, series, steps, interval, known):
         check_is_fitted(self, "model_")
@@ -682,7 +664,7 @@ class LSTMForecaster(BaseEstimator):
             n_paths=_N_PATHS,
             random_state=self.random_state,
             settings=self._settings,
-            widening=self._widening(interval, self.calibration_scores_, self._n_calibrating),
+            widening=self._widening(interval),
         )
 
     def _evaluate(self, cut, chosen, model, season, interval, widening=1.0):
@@ -726,6 +708,29 @@ class _Clock(NamedTuple):
 
     first: Array  # (n_windows,)
     last: Array  # (n_windows,)
+
+
+def _widening_of(interval, scores, n_series):
+    """By what the model's interval is multiplied, so that it holds as many values as it says.
+
+    That a stretch of one series was calm says nothing of the next; of several it says half as much as
+    that it was not.
+    """
+    if interval is None or not scores:
+        return 1.0
+    if ONE_DEVIATION in scores:
+        level, unit = ONE_DEVIATION, float(ndtri((1 + interval) / 2))
+    else:
+        level = min(scores, key=lambda known: abs(known - interval))
+        unit = 1.0
+        if not np.isclose(level, interval, rtol=0, atol=1e-9):
+            return 1.0  # of which forecast says that the model does not give it
+    errors = scores[level]
+    place = int(np.ceil((len(errors) + 1) * interval)) - 1
+    wanted = float(errors[min(place, len(errors) - 1)]) / unit
+    if wanted < 1:
+        return max(wanted**_NARROWING, _NARROWEST) if n_series > 1 else 1.0
+    return wanted**_WIDENING
 
 
 def _why(steps, forecaster):

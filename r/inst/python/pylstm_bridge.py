@@ -355,8 +355,7 @@ def _first_of_horizons(forecaster, series, known=None, interval=None):
             horizon=horizon,
             known=known[: len(series) + n_after],
         )
-    widening = forecaster._widening(interval, forecaster.calibration_scores_)
-    found = predict_windows(forecaster.model_, X, horizon, interval, widening)
+    found = predict_windows(forecaster.model_, X, horizon, interval, forecaster._widening(interval))
     return [values[:, 0, 0] if np.ndim(series) == 1 else values[:, 0] for values in found]
 
 
@@ -402,6 +401,7 @@ def restore_series(model, settings, levels, scores, series, known):
     forecaster = _forecaster(settings)
     forecaster.model_, forecaster.series_ = model, _with_known(series, known)[0]
     forecaster.calibration_scores_ = dict(zip(levels, scores, strict=True))
+    forecaster._n_calibrating = 1  # series
     return forecaster
 
 
