@@ -15,7 +15,7 @@ from statistics import median
 
 import numpy as np
 from scipy.stats import norm
-from series import MONTHLY, MONTHS, PANELS, QUARTERLY, SERIES, Task
+from series import MONTHLY, PANELS, QUARTERLY, SERIES, Task, fifty_of, industries
 
 from pylstm import LSTMForecaster
 
@@ -53,19 +53,18 @@ def panel(package, item, series, times, values):
     return load
 
 
-def industries(first_year, but=0, start=0):
-    """Employed in every second industry of 19 years, but for so many that `series.employment` has."""
+def other_industries(start):
+    """Every second of those that `series.employment` leaves out."""
 
     def load():
-        wide = table("fpp3", "us_employment").pivot(
-            index="Series_ID", columns="Month", values="Employed"
-        )
-        months = [f"{y} {m}" for y in range(first_year, first_year + 19) for m in MONTHS]
-        complete = wide[months].dropna().sort_index().to_numpy()
-        used = np.linspace(0, len(complete) - 1, but).round().astype(int)
-        return np.delete(complete, used, axis=0)[start::2]
+        complete = industries(2000)
+        return np.delete(complete, fifty_of(complete), axis=0)[start::2]
 
     return load
+
+
+def earlier_industries():
+    return industries(1985)[::2]
 
 
 def nights():
@@ -77,9 +76,9 @@ def stock_indices():
 
 
 MORE_PANELS = {
-    "employment, 48 other industries": (industries(2000, but=50), MONTHLY),
-    "employment, 47 more": (industries(2000, but=50, start=1), MONTHLY),
-    "employment, 1985 to 2003": (industries(1985), MONTHLY),
+    "employment, 48 other industries": (other_industries(0), MONTHLY),
+    "employment, 47 more": (other_industries(1), MONTHLY),
+    "employment, 1985 to 2003": (earlier_industries, MONTHLY),
     "houses sold, Texas": (
         panel("ggplot2", "txhousing", "city", ["year", "month"], "sales"),
         MONTHLY,

