@@ -41,8 +41,8 @@ def window_statistics(X, kind, *, lengths, n_threads):
 def window_units(X, units, *, lengths, n_threads):
     """What `units` (a `_units.Units`) makes of windows that are scaled by their own statistics.
 
-    That is their `Scaling`, and shift and factor from what is learned to the targets, (2, n_samples,
-    n_targets), or None.
+    That is shift and factor from what is learned to the targets, (2, n_samples, n_targets) or None, and
+    their `Scaling`.
     """
     n_samples, _, n_features = X.shape
     levels, scaling = np.empty((2, 2, n_samples, n_features))
@@ -55,7 +55,7 @@ def window_units(X, units, *, lengths, n_threads):
             X, lengths, WINDOW_SCALINGS[units.kind], units.features.view(np.uint8), levels,
             units.inputs, scaling, targets, of_targets, n_threads,
         )  # fmt: skip
-    return Scaling(scaling[0], scaling[1]), of_targets
+    return of_targets, Scaling(scaling[0], scaling[1])
 
 
 def forward(

@@ -65,7 +65,7 @@ class Units(NamedTuple):
         """The targets' levels and what the kernels read X by; None where there is nothing."""
         if self.kind is None:
             return None, self.scaling
-        scaling, levels = _unchecked.window_units(X, self, lengths=lengths, n_threads=n_threads)
+        levels, scaling = _unchecked.window_units(X, self, lengths=lengths, n_threads=n_threads)
         return None if levels is None else Levels(levels[0], levels[1]), scaling
 
     @property
